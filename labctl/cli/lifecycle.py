@@ -1,0 +1,170 @@
+"""`labctl run`, `up`, `down`, `build`."""
+
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from labctl.cli.options import json_option, lab_option, labs_argument, scenario_argument, talk_options
+from labctl.cli.output import print_json, print_table
+from labctl.cli.progress import show_progress
+from labctl.cli.wiring import builder_for, connect
+from labctl.scenario.catalog import find_scenario, own_scenarios
+
+publish_option = click.option("--publish", is_flag=True, help="Open the hosts' ports on 127.0.0.1.")
+build_option = click.option("--build", is_flag=True, help="Build the images even where they are up to date.")
+timeout_option = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="Seconds until ready."
+)
+
+
+@click.command("up")
+@scenario_argument
+@lab_option("Name of the lab; default: the scenario's.")
+@build_option
+@publish_option
+@timeout_option
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@json_option
+@talk_options
+def up_command(
+    scenario: str,
+    lab: str | None,
+    build: bool,
+    publish: bool,
+    timeout: float,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Bring SCENARIO's hosts up and wait until each name resolves and each port answers, asked from the client's side.
+
+    SCENARIO is a name from `labctl ls`, or the path of a file of your own.
+    """
+    from labctl.commands.up import up
+
+    entry = find_scenario(scenario)
+    engine = connect()
+    with show_progress(quiet=quiet) as progress:
+        result = up(
+            engine,
+            builder_for(engine),
+            entry,
+            progress,
+            lab=lab,
+            build=build,
+            publish=publish,
+            timeout=timeout,
+            dry_run=dry_run,
+        )
+    if as_json:
+        print_json(**{name: getattr(result, name) for name in ("lab", "scenario", "build", "steps", "hosts")})
+    elif dry_run:
+        images = [f"build the image of {name}" for name in result.build]
+        click.echo("\n".join([*images, *result.steps]))
+    elif not quiet:
+        rows = [(host.name, " ".join(host.addresses), " ".join(host.published)) for host in result.hosts]
+        print_table(("HOST", "ADDRESSES", "PUBLISHED"), rows)
+        click.echo(
+            f"lab `{result.lab}` is up; try `labctl shell client`, and `labctl down {result.lab}` in the end", err=True
+        )
+
+
+@click.command("down")
+@labs_argument
+@click.option("--all", "everything", is_flag=True, help="Every lab on this engine.")
+@click.option("--keep-volumes", is_flag=True, help="Leave the labs' named volumes.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@json_option
+@talk_options
+def down_command(
+    labs: tuple[str, ...], everything: bool, keep_volumes: bool, dry_run: bool, as_json: bool, quiet: bool
+) -> None:
+    """Take the named labs down, or the only one that is up; containers, networks and volumes go."""
+    from labctl.commands.up import down
+
+    engine = connect()
+    with show_progress(quiet=quiet) as progress:
+        result = down(engine, labs, progress, everything=everything, keep_volumes=keep_volumes, dry_run=dry_run)
+    if as_json:
+        print_json(labs=result.labs, steps=result.steps)
+    elif dry_run:
+        click.echo("\n".join(result.steps))
+    elif not quiet:
+        named = ", ".join(f"`{name}`" for name in result.labs)
+        click.echo(f"lab {named} is down" if named else "no lab is up", err=True)
+
+
+@click.command("run")
+@scenario_argument
+@lab_option("Name of the lab; default: the scenario's.")
+@click.option("--keep", is_flag=True, help="Leave the lab up afterwards.")
+@build_option
+@publish_option
+@timeout_option
+@click.option(
+    "--report", type=click.Path(path_type=Path, file_okay=False), help="Folder for the report and the hosts' logs."
+)
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="File for the verdicts as JUnit XML.")
+@json_option
+@talk_options
+def run_command(
+    scenario: str,
+    lab: str | None,
+    keep: bool,
+    build: bool,
+    publish: bool,
+    timeout: float,
+    report: Path | None,
+    junit: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Bring SCENARIO up, play its steps, judge what they did, take it down. Exits with 1 where an expectation failed."""
+    from labctl.cli.verdicts import Verdicts, write_junit, write_report
+    from labctl.commands.prepare import load
+    from labctl.commands.run import play
+    from labctl.commands.up import down, up
+
+    entry = find_scenario(scenario)
+    engine = connect()
+    lesson = load(entry)
+    with show_progress(quiet=quiet) as progress:
+        result = up(
+            engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout
+        )
+    verdicts = Verdicts(silent=quiet or as_json)
+    try:
+        verdicts.title(lesson)
+        played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end)
+        verdicts.sum_up(played)
+        if report:
+            write_report(report, played, engine)
+        if junit:
+            write_junit(junit, played)
+    finally:
+        if not keep:
+            with show_progress(quiet=True) as progress:
+                down(engine, [result.lab], progress)
+    if as_json:
+        print_json(lab=played.lab, scenario=lesson.scenario, passed=played.passed, steps=played.facts())
+    if keep and not quiet:
+        click.echo(f"lab `{result.lab}` is still up; `labctl down {result.lab}` takes it down", err=True)
+    sys.exit(0 if played.passed else 1)
+
+
+@click.command("build")
+@click.argument("scenario", required=False)
+@talk_options
+def build_command(scenario: str | None, quiet: bool) -> None:
+    """Build the images of SCENARIO, or of every host of the lab and its helpers; what is up to date costs next to nothing."""
+    from labctl.commands.prepare import host_names, wanted
+
+    entry = find_scenario(scenario) if scenario else next(own_scenarios())
+    engine = connect()
+    with show_progress(quiet=quiet) as progress:
+        if scenario:
+            names = [host.name for host in wanted(entry, None, progress).hosts if "build" in host.service]
+        else:
+            names = host_names(entry.compose_file)
+        builder_for(engine)(entry.compose_file).build(names, progress)

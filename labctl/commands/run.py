@@ -1,0 +1,163 @@
+"""`run`: play a scenario's steps and judge them."""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from labctl.engine.base import Engine
+from labctl.errors import LabError
+from labctl.model import Executed
+from labctl.scenario.schema import Expect, Scenario, Step, Text
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step came to; it passed where `failures` is empty."""
+
+    step: Step
+    executed: Executed
+    failures: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether all that was expected was seen."""
+        return not self.failures
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a scenario came to."""
+
+    lab: str
+    scenario: Scenario
+    steps: tuple[StepResult, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether every step passed."""
+        return all(step.passed for step in self.steps)
+
+    def facts(self) -> list[dict[str, object]]:
+        """Return the steps as plain values, for reports."""
+        return [
+            {
+                "say": item.step.say,
+                "on": item.step.on,
+                "run": item.step.run,
+                "passed": item.passed,
+                "failures": list(item.failures),
+                "exit": item.executed.exit,
+                "stdout": item.executed.stdout.decode(errors="replace"),
+                "stderr": item.executed.stderr.decode(errors="replace"),
+                "seconds": round(item.executed.seconds, 3),
+            }
+            for item in self.steps
+        ]
+
+
+def play(
+    engine: Engine,
+    lab: str,
+    scenario: Scenario,
+    on_begin: Callable[[Step], None] = lambda _step: None,
+    on_end: Callable[[StepResult], None] = lambda _result: None,
+) -> RunResult:
+    """Play the steps in their order; later ones are played though an earlier one failed, so that a report is whole.
+
+    Raises:
+        LabError: a host of the scenario is gone.
+    """
+    futures: list[Future[StepResult]] = []
+    for step in scenario.steps:
+        on_begin(step)
+        if step.background:
+            futures.append(_in_background(engine, lab, step))
+        else:
+            futures.append(Future())
+            futures[-1].set_result(_play(engine, lab, step))
+            on_end(futures[-1].result())
+    results = tuple(future.result() for future in futures)
+    for result in results:
+        if result.step.background:
+            on_end(result)
+    return RunResult(lab, scenario, results)
+
+
+def _play(engine: Engine, lab: str, step: Step, on_output: Callable[[str, bytes], None] | None = None) -> StepResult:
+    host = engine.look(lab).host(step.on)
+    if host is None:
+        raise LabError(f"host `{step.on}` is not in lab `{lab}`")
+    began = time.monotonic()
+    try:
+        executed = engine.exec(host, ["sh", "-c", step.run], timeout=step.expect.within, on_output=on_output)
+    except TimeoutError:
+        late = f"it was not through within {step.expect.within:g} s"
+        return StepResult(step, Executed(124, seconds=time.monotonic() - began), (late,))
+    return StepResult(step, executed, judge(step.expect, executed))
+
+
+def _in_background(engine: Engine, lab: str, step: Step) -> Future[StepResult]:
+    """Start a step and return once it shows its `ready` text, has ended, or has had its time."""
+    future: Future[StepResult] = Future()
+    ready = threading.Event()
+    wanted = (step.background.ready if step.background else None) or ""
+    seen = bytearray()
+
+    def hear(stream: str, octets: bytes) -> None:
+        if stream == "stdout":
+            seen.extend(octets)
+            if wanted.encode() in seen:
+                ready.set()
+
+    def work() -> None:
+        try:
+            future.set_result(_play(engine, lab, step, hear))
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            ready.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    if wanted:
+        ready.wait(step.expect.within)
+    return future
+
+
+def judge(expect: Expect, executed: Executed) -> tuple[str, ...]:
+    """Return what was expected and not seen, in words."""
+    failures = []
+    if executed.exit != expect.exit:
+        failures.append(f"exit code {expect.exit} was expected, it was {executed.exit}")
+    for name, text, octets in (
+        ("stdout", expect.stdout, executed.stdout),
+        ("stderr", expect.stderr, executed.stderr),
+    ):
+        if text:
+            failures += [f"{name} {said}" for said in _compare(text, octets.decode(errors="replace"))]
+    return tuple(failures)
+
+
+def _compare(text: Text, seen: str) -> list[str]:
+    found = []
+    if text.equals is not None and seen != text.equals:
+        found.append(f"was to equal {text.equals!r}, it was {cut(seen)}")
+    found += [f"was to contain {part!r}, it was {cut(seen)}" for part in _several(text.contains) if part not in seen]
+    found += [f"was not to contain {part!r}, it was {cut(seen)}" for part in _several(text.lacks) if part in seen]
+    if text.matches is not None and not re.search(text.matches, seen):
+        found.append(f"was to match {text.matches!r}, it was {cut(seen)}")
+    return found
+
+
+def _several(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
+
+
+def cut(text: str, limit: int = 300) -> str:
+    """Return a text quoted, its middle left out where it is long."""
+    half = limit // 2
+    return repr(text if len(text) <= limit else f"{text[:half]} … {text[-half:]}")

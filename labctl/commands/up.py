@@ -1,0 +1,158 @@
+"""`up` and `down`: bring a lab up, take labs down."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labctl.commands.prepare import wanted
+from labctl.engine.base import Engine, ImageBuilder
+from labctl.engine.compose import source_digest
+from labctl.engine.lock import lab_lock
+from labctl.errors import LabError, UsageError
+from labctl.model import Found, FoundHost, HostSpec, LabSpec
+from labctl.plan import Step, is_complete, plan_down, plan_up
+from labctl.progress import Progress
+from labctl.scenario.catalog import Entry
+from labctl.words import nearest
+
+BuilderFor = Callable[[Path], ImageBuilder]
+
+
+@dataclass(frozen=True)
+class Upped:
+    """What `up` did, or would do."""
+
+    lab: str
+    scenario: str
+    build: tuple[str, ...]
+    steps: tuple[str, ...]
+    hosts: tuple[FoundHost, ...] = ()
+
+
+@dataclass(frozen=True)
+class Downed:
+    """What `down` did, or would do."""
+
+    labs: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+def up(
+    engine: Engine,
+    builder_for: BuilderFor,
+    entry: Entry,
+    progress: Progress,
+    *,
+    lab: str | None = None,
+    build: bool = False,
+    publish: bool = False,
+    timeout: float = 30,
+    dry_run: bool = False,
+) -> Upped:
+    """Bring a scenario's lab up, or put one right that was left half up.
+
+    Args:
+        lab: its name; the scenario's where None.
+        build: build the images even where they are up to date.
+        publish: open the hosts' ports on 127.0.0.1.
+        timeout: seconds until each port must answer.
+        dry_run: only tell the steps.
+
+    Raises:
+        LabError: a lab of that name is up already, or the lab could not be brought up; then nothing of it is left.
+        UsageError: the scenario has problems.
+    """
+    spec = wanted(entry, lab, progress, publish=publish)
+    with lab_lock(spec.name, progress.note):
+        found = engine.look(spec.name)
+        steps = plan_up(spec, found)
+        stale = needs_build(engine, spec, entry.compose_file, everything=build)
+        if not dry_run:
+            _refuse_taken(spec, found, steps)
+            if found:
+                progress.note(f"lab `{spec.name}` was left half up; putting it right")
+            if stale:
+                builder_for(entry.compose_file).build(stale, progress)
+            engine.act(spec, steps, progress, timeout=timeout)
+        hosts = () if dry_run else engine.look(spec.name).hosts
+    return Upped(spec.name, spec.scenario, tuple(stale), tuple(map(str, steps)), hosts)
+
+
+def _refuse_taken(spec: LabSpec, found: Found, steps: tuple[Step, ...]) -> None:
+    scenarios = {host.scenario for host in found.hosts} - {spec.scenario}
+    if scenarios:
+        what = f"lab `{spec.name}` exists already, with scenario `{scenarios.pop()}`"
+    elif found and is_complete(steps):
+        what = f"lab `{spec.name}` is up already"
+    else:
+        return
+    raise LabError(
+        what,
+        hint=f"`labctl down {spec.name}` takes it down; `labctl up {spec.scenario} --lab NAME` brings another up beside it",
+    )
+
+
+def needs_build(engine: Engine, spec: LabSpec, compose_file: Path, *, everything: bool = False) -> list[str]:
+    """Return the services whose image is missing or was built from other sources than those here."""
+    own = [host for host in spec.hosts if "build" in host.service]
+    if everything:
+        return [host.name for host in own]
+    there = engine.images()
+    source = source_digest(compose_file.parent) if (compose_file.parent / "services").is_dir() else ""
+    return [host.name for host in own if not _is_current(host, there.get(tagged(host.image)), source)]
+
+
+def _is_current(host: HostSpec, found: str | None, source: str) -> bool:
+    if found is None:
+        return False
+    follows = "labctl.source" in host.service["build"].get("labels", {})
+    return found == source or not follows
+
+
+def tagged(image: str) -> str:
+    """Return an image's name with its tag, as the engine lists it."""
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+def down(
+    engine: Engine,
+    labs: Sequence[str],
+    progress: Progress,
+    *,
+    everything: bool = False,
+    keep_volumes: bool = False,
+    dry_run: bool = False,
+) -> Downed:
+    """Take labs down: all that bears their label.
+
+    Args:
+        labs: names; none means the only lab there is.
+        everything: all labs.
+
+    Raises:
+        UsageError: there is no lab of that name, or it is not clear which is meant.
+    """
+    there = engine.look()
+    names = list(there.labs) if everything else list(dict.fromkeys(labs)) or _only(there)
+    for name in names:
+        if name not in there.labs:
+            raise UsageError(
+                f"there is no lab `{name}`{nearest(name, there.labs)}", hint="`labctl ls` shows what is up"
+            )
+    told: list[str] = []
+    for name in names:
+        with lab_lock(name, progress.note):
+            found = engine.look(name)
+            steps = plan_down(found, keep_volumes=keep_volumes)
+            told += map(str, steps)
+            if not dry_run:
+                scenario = found.hosts[0].scenario if found.hosts else name
+                engine.act(LabSpec(name, scenario, ()), steps, progress)
+    return Downed(tuple(names), tuple(told))
+
+
+def _only(there: Found) -> list[str]:
+    if len(there.labs) > 1:
+        names = ", ".join(f"`{name}`" for name in there.labs)
+        raise UsageError(f"several labs are up: {names}", hint="name one, or `labctl down --all`")
+    return list(there.labs)

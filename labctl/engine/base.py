@@ -1,0 +1,55 @@
+"""What commands need of an engine, and nothing more: `DockerEngine` is one, `FakeEngine` another."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from labctl.model import Executed, Found, FoundHost, LabSpec
+from labctl.plan import Step
+from labctl.progress import Progress
+
+
+class Engine(Protocol):
+    """A place where labs run; every object in it is found by its labels, never by a file of ours."""
+
+    def look(self, lab: str | None = None) -> Found:
+        """Report what is there of one lab, or of all labs."""
+
+    def images(self) -> Mapping[str, str]:
+        """Return the lab's images: tag → digest of the sources they were built from (empty where unknown)."""
+
+    def act(self, lab: LabSpec, steps: Sequence[Step], progress: Progress, *, timeout: float = 30) -> None:
+        """Do the steps of a plan, side by side where they allow it.
+
+        Raises:
+            LabError: a host ended while starting, a name or port is in use, no subnet is free, not ready in `timeout` s.
+            KeyboardInterrupt: interrupted; what was made so far stands, labelled.
+        """
+
+    def exec(
+        self,
+        host: FoundHost,
+        argv: Sequence[str],
+        *,
+        timeout: float | None = None,
+        on_output: Callable[[str, bytes], None] | None = None,
+    ) -> Executed:
+        """Run a command in a host; `on_output` hears (`stdout` or `stderr`, octets) as they come.
+
+        Raises:
+            TimeoutError: it ran longer than `timeout` seconds; it has been ended.
+            LabError: the host does not run.
+        """
+
+    def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
+        """Yield a host's log, a line at a time, without the line's end."""
+
+
+class ImageBuilder(Protocol):
+    """What builds a lab's images: `docker compose build`."""
+
+    def build(self, services: Sequence[str], progress: Progress) -> None:
+        """Build the images of these services.
+
+        Raises:
+            LabError: the build failed; its last lines are told.
+        """

@@ -1,0 +1,37 @@
+"""One labctl at a time works on a lab: `up` and `down` hold a lock that the kernel drops when they end, however they end.
+
+It guards the labctls of one user on one machine; against others the engine itself does, by the containers' unique names.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def lock_folder() -> Path:
+    """Return the folder of the lock files: emptied at boot, the user's own."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "labctl" if runtime else Path(tempfile.gettempdir()) / f"labctl-{os.getuid()}"
+
+
+@contextmanager
+def lab_lock(lab: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lab's lock; `waiting` is told who holds it where that takes time."""
+    folder = lock_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(folder / f"{lab}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "?"
+            waiting(f"another labctl (process {holder}) is working on lab `{lab}`; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,312 @@
+"""`DockerEngine`: the life cycle of a lab through the Docker SDK, in a thread pool.
+
+Compose's own `up --wait` spends a process, half-second polls and a health interval; here a lab of two hosts is up in the time that
+the engine needs to start two containers.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.tls import TLSConfig
+
+from labctl.engine import failures
+from labctl.engine.endpoint import Endpoint, find_endpoint
+from labctl.engine.networks import create_network
+from labctl.engine.peek import read_container
+from labctl.engine.readiness import wait_ready
+from labctl.engine.translate import compose_labels, container_body, container_name, volume_name
+from labctl.model import LAB, SOURCE, Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
+from labctl.plan import (
+    LAB_NETWORK,
+    CreateHost,
+    CreateNetwork,
+    CreateVolume,
+    RemoveHost,
+    RemoveNetwork,
+    RemoveVolume,
+    StartHost,
+    Step,
+    Wait,
+    publish_network,
+)
+from labctl.progress import Progress
+
+# Requests at once: starting a container is the engine's CPU, so more only queue there.
+POOL = 16
+GRACE = 3  # seconds for `timeout` in the host to do its work
+TIMED_OUT = (124, 137)  # exit codes of `timeout`: ended by TERM, by KILL
+
+S = TypeVar("S")
+
+
+class DockerEngine:
+    """Labs as containers of one Docker engine; see `Engine` for what the verbs promise."""
+
+    def __init__(self, endpoint: Endpoint | None = None) -> None:
+        """Connect.
+
+        Raises:
+            EngineError: no engine answers there, or it does not let us in.
+        """
+        self.endpoint = endpoint or find_endpoint()
+        folder = self.endpoint.tls
+        tls = None
+        if folder:
+            pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+            tls = TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
+        try:
+            # `auto`: newer engines refuse old versions, older ones do not know new ones
+            self.api = docker.APIClient(
+                base_url=self.endpoint.url, version="auto", timeout=120, tls=tls or False, max_pool_size=POOL * 2
+            )
+        except DockerException as error:
+            raise failures.no_engine(self.endpoint, error) from error
+
+    # -- look ---------------------------------------------------------------------------------------------------------
+
+    def look(self, lab: str | None = None) -> Found:
+        """Report what is there of one lab, or of all labs."""
+        label = {"label": [f"{LAB}={lab}" if lab else LAB]}
+        containers = [read_container(item) for item in self.api.containers(all=True, filters=label)]
+        key = "com.docker.compose.network"
+        networks = [
+            FoundNetwork(item["Id"], item["Labels"][LAB], item["Name"], item["Labels"].get(key, ""))
+            for item in self.api.networks(filters=label)
+        ]
+        key = "com.docker.compose.volume"
+        volumes = [
+            FoundVolume(item["Labels"][LAB], item["Name"], item["Labels"].get(key, ""))
+            for item in self.api.volumes(filters=label)["Volumes"] or ()
+        ]
+        by_name = sorted(containers, key=lambda host: (host.lab, host.name))
+        return Found(tuple(by_name), tuple(networks), tuple(volumes))
+
+    def images(self) -> Mapping[str, str]:
+        """Return all images: tag → digest of the sources they were built from."""
+        return {
+            tag: (item.get("Labels") or {}).get(SOURCE, "")
+            for item in self.api.images()
+            for tag in item.get("RepoTags") or ()
+        }
+
+    def has_image(self, ref: str) -> bool:
+        """Tell whether an image is there."""
+        return ref in self.images()
+
+    def pull(self, ref: str) -> None:
+        """Pull an image from its registry.
+
+        Raises:
+            LabError: no registry answers, or it has no such image.
+        """
+        try:
+            repository, _, tag = ref.rpartition(":")
+            self.api.pull(repository, tag=tag)
+        except APIError as error:
+            raise failures.refused(f"image `{ref}` could not be pulled", error) from error
+
+    def import_image(self, tar: Path, ref: str, changes: Sequence[str] = ()) -> None:
+        """Make an image of a file system in a tar file, as `docker import` does."""
+        repository, _, tag = ref.rpartition(":")
+        with tar.open("rb") as stream:
+            self.api.import_image_from_data(stream, repository=repository, tag=tag, changes=list(changes))
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what `docker info` and `docker version` say, for `labctl doctor`."""
+        return {**self.api.info(), "ApiVersion": self.api.api_version}
+
+    # -- act ----------------------------------------------------------------------------------------------------------
+
+    def act(self, lab: LabSpec, steps: Sequence[Step], progress: Progress, *, timeout: float = 30) -> None:
+        """Do the steps of a plan; see `Engine.act`."""
+        _Action(self, lab, progress).run(steps, timeout)
+
+    # -- inside a host ------------------------------------------------------------------------------------------------
+
+    def exec(
+        self,
+        host: FoundHost,
+        argv: Sequence[str],
+        *,
+        timeout: float | None = None,
+        on_output: Callable[[str, bytes], None] | None = None,
+    ) -> Executed:
+        """Run a command in a host; see `Engine.exec`."""
+        began = time.monotonic()
+        if timeout is not None:  # the engine cannot end an exec; `timeout` in the host can
+            argv = ["timeout", "-k", "1", f"{timeout:g}", *argv]
+        try:
+            started = self.api.exec_create(host.id, list(argv))["Id"]
+            stream = self.api.exec_start(started, stream=True, demux=True)
+        except APIError as error:
+            raise failures.not_running(host, error) from error
+        parts: queue.SimpleQueue[tuple[bytes | None, bytes | None] | None] = queue.SimpleQueue()
+
+        def read() -> None:
+            with suppress(Exception):  # a closed stream ends like one that is through
+                for part in stream:
+                    parts.put(part)
+            parts.put(None)
+
+        # a thread of its own: the stream has no time-out, and a command may be silent for as long as it runs
+        threading.Thread(target=read, daemon=True).start()
+        output = {"stdout": bytearray(), "stderr": bytearray()}
+        while True:
+            left = None if timeout is None else max(0.0, began + timeout + GRACE - time.monotonic())
+            try:
+                part = parts.get(timeout=left)
+            except queue.Empty:
+                raise TimeoutError(f"still running after {timeout:g} s") from None
+            if part is None:
+                break
+            for name, octets in zip(output, part, strict=True):
+                if octets:
+                    output[name] += octets
+                    if on_output:
+                        on_output(name, octets)
+        code = self.api.exec_inspect(started)["ExitCode"]
+        seconds = time.monotonic() - began
+        if timeout is not None and code in TIMED_OUT and seconds >= timeout:
+            raise TimeoutError(f"ended after {timeout:g} s")
+        return Executed(code if code is not None else 1, bytes(output["stdout"]), bytes(output["stderr"]), seconds)
+
+    def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
+        """Yield a host's log, a line at a time."""
+        rest = b""
+        try:
+            stream = self.api.logs(host.id, stream=True, follow=follow, tail="all" if tail is None else tail)
+        except NotFound as error:
+            raise failures.not_running(host, error) from error
+        for part in stream:
+            *lines, rest = (rest + part).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
+
+class _Action:
+    """One run of a plan's steps against the engine."""
+
+    def __init__(self, engine: DockerEngine, lab: LabSpec, progress: Progress) -> None:
+        self.engine = engine
+        self.api = engine.api
+        self.lab = lab
+        self.progress = progress
+        self.networks: dict[str, str] = {}  # key → name
+        self.made_hosts: list[str] = []
+        self.made_networks: list[str] = []
+
+    def run(self, steps: Sequence[Step], timeout: float) -> None:
+        """Do all steps; where one fails or the user interrupts, take back what this run made: never half a lab."""
+        with ThreadPoolExecutor(POOL) as pool:
+            try:
+                self._run(steps, timeout, pool)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                self.take_back()
+                raise
+
+    def take_back(self) -> None:
+        with suppress(APIError):
+            with ThreadPoolExecutor(POOL) as pool:
+                list(pool.map(lambda name: self.api.remove_container(name, force=True, v=True), self.made_hosts))
+            for network in self.made_networks:
+                self.api.remove_network(network)
+
+    def _run(self, steps: Sequence[Step], timeout: float, pool: ThreadPoolExecutor) -> None:
+        self._each(pool, self.remove_host, _of(steps, RemoveHost))
+        self._each(pool, self.remove_network, _of(steps, RemoveNetwork))
+        self._each(pool, self.remove_volume, _of(steps, RemoveVolume))
+        creations = _of(steps, CreateHost)
+        starts = _of(steps, StartHost)
+        if not starts and not _of(steps, Wait):
+            return
+        with failures.Watch(self.api, self.lab.name) as watch:
+            for network in self.engine.look(self.lab.name).networks:
+                self.networks[network.key] = network.name
+            self._each(pool, self.create_volume, _of(steps, CreateVolume))
+            made = [pool.submit(self.create_network, step) for step in _of(steps, CreateNetwork)]
+            _all(made)
+            by_name = {step.host.name: step for step in creations}
+            started = {step.name: pool.submit(self.start_host, step.name, by_name.get(step.name)) for step in starts}
+            for step in _of(steps, Wait):
+                if step.client in started:
+                    _all([started[step.client]])
+                wait_ready(self.engine, self.lab, step, watch, self.progress, timeout, list(started.values()))
+            _all(list(started.values()))
+
+    def _each(self, pool: ThreadPoolExecutor, do: Callable[[Any], None], steps: Sequence[Any]) -> None:
+        _all([pool.submit(do, step) for step in steps])
+
+    def remove_host(self, step: RemoveHost) -> None:
+        self.progress.update(step.host.name, "removing")
+        with suppress(NotFound):
+            try:
+                self.api.remove_container(step.host.id, force=True, v=True)
+            except APIError as error:
+                if error.status_code != 409:  # 409: its removal is in progress already
+                    raise failures.refused(f"host `{step.host.name}` could not be removed", error) from error
+        self.progress.done(step.host.name, "removed")
+
+    def remove_network(self, step: RemoveNetwork) -> None:
+        with suppress(NotFound):
+            try:
+                self.api.remove_network(step.network.id)
+            except APIError as error:
+                # moby#43286: engine 20.10 now and then counts an endpoint that is gone; only its restart mends that.
+                # Labs take fresh network names, so it stands in nobody's way.
+                self.progress.note(
+                    f"warning: network `{step.network.name}` is still held by the engine: {error.explanation}"
+                )
+
+    def remove_volume(self, step: RemoveVolume) -> None:
+        with suppress(NotFound):
+            try:
+                self.api.remove_volume(step.volume.name)
+            except APIError as error:
+                raise failures.refused(f"volume `{step.volume.name}` could not be removed", error) from error
+
+    def create_volume(self, step: CreateVolume) -> None:
+        labels = compose_labels(self.lab, volume=step.key)
+        self.api.create_volume(volume_name(self.lab, step.key), labels=labels)
+
+    def create_network(self, step: CreateNetwork) -> None:
+        name = create_network(self.api, self.lab, step.key, internal=step.internal)
+        self.networks[step.key] = name
+        self.made_networks.append(name)
+
+    def start_host(self, name: str, creation: CreateHost | None) -> None:
+        container = container_name(self.lab, name)
+        try:
+            if creation:
+                self.progress.update(name, "creating")
+                body = container_body(self.lab, creation.host, self.networks[LAB_NETWORK], publish=creation.publish)
+                self.api.create_container_from_config(body, container)  # type: ignore[no-untyped-call]
+                self.made_hosts.append(container)
+                if creation.publish:
+                    self.api.connect_container_to_network(container, self.networks[publish_network(name)])
+            self.progress.update(name, "starting")
+            self.api.start(container)
+        except ImageNotFound as error:
+            raise failures.no_image(creation.host.image if creation else name) from error
+        except APIError as error:
+            raise failures.not_started(self.api, self.lab, name, error) from error
+
+
+def _of(steps: Sequence[Step], kind: type[S]) -> list[S]:
+    return [step for step in steps if isinstance(step, kind)]
+
+
+def _all(futures: Sequence[Future[None]]) -> None:
+    """Wait for all; raise the first error as soon as there is one."""
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    for future in done:
+        future.result()

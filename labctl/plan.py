@@ -1,0 +1,143 @@
+"""From what is wanted and what is found to what to do: pure, so that `--dry-run` prints it and tests read it as a table."""
+
+from dataclasses import dataclass
+
+from labctl.model import Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port
+
+LAB_NETWORK = "lab"
+
+
+def publish_network(host: str) -> str:
+    """Return the key of the second network that carries a host's published ports.
+
+    One a host: on a shared one, hosts would find each other's names there too, and the name would no longer mean the lab's wire.
+    """
+    return f"publish-{host}"
+
+
+@dataclass(frozen=True)
+class RemoveHost:
+    host: FoundHost
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"remove host {self.host.name}" + (f" ({self.why})" if self.why else "")
+
+
+@dataclass(frozen=True)
+class CreateNetwork:
+    key: str
+    internal: bool
+
+    def __str__(self) -> str:
+        return f"create network {self.key}" + (" (internal)" if self.internal else " (published on 127.0.0.1)")
+
+
+@dataclass(frozen=True)
+class CreateVolume:
+    key: str
+
+    def __str__(self) -> str:
+        return f"create volume {self.key}"
+
+
+@dataclass(frozen=True)
+class CreateHost:
+    host: HostSpec
+    publish: bool = False
+
+    def __str__(self) -> str:
+        ports = ", ".join(f"127.0.0.1:{port}" for port in self.host.ports) if self.publish else ""
+        return f"create host {self.host.name} from {self.host.image}" + (f", publish {ports}" if ports else "")
+
+
+@dataclass(frozen=True)
+class StartHost:
+    name: str
+
+    def __str__(self) -> str:
+        return f"start host {self.name}"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Ask from `client`, by name, until every port answers."""
+
+    client: str
+    targets: tuple[tuple[str, Port], ...]
+
+    def __str__(self) -> str:
+        ports = ", ".join(f"{host}:{port}" for host, port in self.targets)
+        return f"wait, asked from {self.client}, for {ports}" if ports else f"wait for {self.client}"
+
+
+@dataclass(frozen=True)
+class RemoveNetwork:
+    network: FoundNetwork
+
+    def __str__(self) -> str:
+        return f"remove network {self.network.name}"
+
+
+@dataclass(frozen=True)
+class RemoveVolume:
+    volume: FoundVolume
+
+    def __str__(self) -> str:
+        return f"remove volume {self.volume.name}"
+
+
+Step = RemoveHost | CreateNetwork | CreateVolume | CreateHost | StartHost | Wait | RemoveNetwork | RemoveVolume
+
+
+def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
+    """Return the steps from what is found to the wanted lab; nothing but a `Wait` where it stands already.
+
+    A host with another definition than wanted, or one that is not wanted, is removed; a stopped one is started again.
+    """
+    steps: list[Step] = []
+    specs = {host.name: host for host in wanted.hosts}
+    kept: set[str] = set()
+    for host in found.hosts:
+        spec = specs.get(host.name)
+        if host.role != "host" or spec is None:
+            steps.append(RemoveHost(host, "not wanted"))
+        elif host.digest != spec.digest:
+            steps.append(RemoveHost(host, "its definition changed"))
+        elif host.state in ("removing", "dead"):
+            steps.append(RemoveHost(host, f"it is {host.state}"))
+        else:
+            kept.add(host.name)
+            if host.state != "running":
+                steps.append(StartHost(host.name))
+    there = {network.key for network in found.networks}
+    if LAB_NETWORK not in there:
+        steps.append(CreateNetwork(LAB_NETWORK, internal=True))
+    missing = [host for host in wanted.hosts if host.name not in kept]
+    if wanted.publish:
+        keys = [publish_network(host.name) for host in missing if host.ports]
+        steps += [CreateNetwork(key, internal=False) for key in keys if key not in there]
+    volumes = dict.fromkeys(name for host in missing for name in host.volumes)
+    steps += [CreateVolume(name) for name in volumes if name not in {volume.key for volume in found.volumes}]
+    for spec in missing:
+        steps += [CreateHost(spec, wanted.publish and bool(spec.ports)), StartHost(spec.name)]
+    client = wanted.client or (wanted.hosts[0] if wanted.hosts else None)
+    if client:
+        targets = tuple((host.name, port) for host in wanted.hosts if host is not client for port in host.ports)
+        steps.append(Wait(client.name, targets))
+    return tuple(steps)
+
+
+def is_complete(steps: tuple[Step, ...]) -> bool:
+    """Tell whether a plan to bring a lab up finds all of it there."""
+    return all(isinstance(step, Wait) for step in steps)
+
+
+def plan_down(found: Found, *, keep_volumes: bool = False) -> tuple[Step, ...]:
+    """Return the steps that remove all that was found: containers first, then what they hold on to."""
+    volumes = () if keep_volumes else found.volumes
+    return (
+        *(RemoveHost(host) for host in found.hosts),
+        *(RemoveNetwork(network) for network in found.networks),
+        *(RemoveVolume(volume) for volume in volumes),
+    )

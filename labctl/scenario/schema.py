@@ -1,0 +1,117 @@
+"""The scenario file, as pydantic models: the one place that says what a file may hold.
+
+Strict and closed: an unknown key is an error, and so is a number where text is meant. `labctl schema` exports it for editors.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+DURATION = r"^\d+(\.\d+)?(ms|s|m)$"
+
+
+def seconds(value: object) -> object:
+    """Read a duration with its unit written out: `40ms`, `5s`, `2m`.
+
+    Raises:
+        ValueError: it has no unit, or another one.
+    """
+    if isinstance(value, float):  # read already: a model is validated from its own dump
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError("a duration with its unit is expected, such as `500ms`, `5s` or `2m`")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(seconds, json_schema_input_type=Annotated[str, Field(pattern=DURATION, examples=["5s", "500ms"])]),
+]
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="a service of compose.yaml")]
+ScenarioName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class Part(BaseModel):
+    """What all parts of a file share: closed, strict, unchanging."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Text(Part):
+    """What a stream must hold; all conditions given must be met. Octets that are no UTF-8 are compared as U+FFFD."""
+
+    equals: str | None = Field(None, description="the whole of it")
+    contains: str | tuple[str, ...] | None = Field(None, description="a part of it, or several")
+    matches: str | None = Field(None, description="a regular expression (Python's), searched in it")
+    lacks: str | tuple[str, ...] | None = Field(None, description="what must not be in it")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Text":
+        if not self.model_fields_set:
+            raise ValueError("say one of `equals`, `contains`, `matches`, `lacks`")
+        if self.matches is not None:
+            try:
+                re.compile(self.matches)
+            except re.error as error:
+                raise ValueError(f"`matches` is not a regular expression: {error}") from error
+        return self
+
+
+class Expect(Part):
+    """What a step must come to."""
+
+    exit: int = Field(0, ge=0, le=255, description="the exit code")
+    stdout: Text | None = None
+    stderr: Text | None = None
+    within: Seconds = Field(30.0, description="time limit; the command is ended after it")
+
+
+class Background(Part):
+    """A step that goes on while later ones run; it is judged at the end."""
+
+    ready: str | None = Field(None, description="text on its stdout after which the next step may begin")
+
+
+class Step(Part):
+    """Something a host runs, with what is expected of it."""
+
+    say: str = Field(min_length=1, description="what happens, for a reader; shown while it runs")
+    on: HostName
+    run: str = Field(min_length=1, description="a command for the host's shell")
+    background: Background | None = None
+    expect: Expect = Field(default_factory=lambda: Expect.model_validate({}))
+
+
+class Question(Part):
+    """Asked of a class after the lesson."""
+
+    ask: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+
+
+class Scenario(Part):
+    """A named lesson: which hosts, which steps, what must be seen."""
+
+    scenario: ScenarioName
+    title: str = Field(min_length=1, description="one line, shown by `labctl ls`")
+    topics: tuple[str, ...] = ()
+    hosts: tuple[HostName, ...] = Field(min_length=1, description="services of compose.yaml that take part")
+    steps: tuple[Step, ...] = ()
+    questions: tuple[Question, ...] = ()
+    version: Literal[1] = Field(1, description="of the file format")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_as_tuples(cls, data: object) -> object:
+        return _tuples(data)
+
+
+def _tuples(value: object) -> object:
+    """Turn YAML's lists into tuples, which a strict, unchanging model asks for."""
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    return {key: _tuples(item) for key, item in value.items()} if isinstance(value, dict) else value
