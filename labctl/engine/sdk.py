@@ -23,6 +23,7 @@ from labctl.engine.networks import create_network
 from labctl.engine.peek import read_container
 from labctl.engine.readiness import wait_ready
 from labctl.engine.translate import compose_labels, container_body, container_name, volume_name
+from labctl.errors import LabError
 from labctl.model import LAB, SOURCE, Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
 from labctl.plan import (
     LAB_NETWORK,
@@ -43,6 +44,8 @@ from labctl.progress import Progress
 POOL = 16
 GRACE = 3  # seconds for `timeout` in the host to do its work
 TIMED_OUT = (124, 137)  # exit codes of `timeout`: ended by TERM, by KILL
+
+PULL_SILENCE = 25  # seconds without a word from the registry
 
 S = TypeVar("S")
 
@@ -101,17 +104,39 @@ class DockerEngine:
         """Tell whether an image is there."""
         return ref in self.images()
 
-    def pull(self, ref: str) -> None:
+    def pull(self, ref: str, progress: Progress) -> None:
         """Pull an image from its registry.
 
         Raises:
-            LabError: no registry answers, or it has no such image.
+            LabError: no registry answers within `PULL_SILENCE` seconds, or it has no such image.
         """
-        try:
-            repository, _, tag = ref.rpartition(":")
-            self.api.pull(repository, tag=tag)
-        except APIError as error:
-            raise failures.refused(f"image `{ref}` could not be pulled", error) from error
+        repository, _, tag = ref.rpartition(":")
+        news: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                for item in self.api.pull(repository, tag=tag, stream=True, decode=True):
+                    news.put(item)
+                news.put(None)
+            except (APIError, OSError) as error:
+                news.put(error)
+
+        # a thread of its own: behind some firewalls nothing answers at all
+        threading.Thread(target=work, daemon=True).start()
+        while True:
+            try:
+                item = news.get(timeout=PULL_SILENCE)
+            except queue.Empty:
+                raise LabError(f"image `{ref}` could not be pulled: no answer for {PULL_SILENCE} s") from None
+            if isinstance(item, Exception):
+                raise LabError(f"image `{ref}` could not be pulled: {item}") from item
+            if item is None:
+                return
+            if "error" in item:
+                raise LabError(f"image `{ref}` could not be pulled: {item['error']}")
+            done = item.get("progressDetail") or {}
+            share = done["current"] / done["total"] if done.get("total") else None
+            progress.update("base image", f"pulling {ref}", share)
 
     def import_image(self, tar: Path, ref: str, changes: Sequence[str] = ()) -> None:
         """Make an image of a file system in a tar file, as `docker import` does."""

@@ -1,0 +1,106 @@
+"""`FakeEngine`: an engine in memory, so that commands are tested without one."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from labctl.engine.translate import volume_name
+from labctl.errors import LabError
+from labctl.model import Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
+from labctl.plan import (
+    CreateHost,
+    CreateNetwork,
+    CreateVolume,
+    RemoveHost,
+    RemoveNetwork,
+    RemoveVolume,
+    StartHost,
+    Step,
+)
+from labctl.progress import Progress
+
+
+@dataclass
+class FakeEngine:
+    """Does at once what it is told, and remembers it.
+
+    Args:
+        found: what is there.
+        tags: the images: tag → digest of their sources.
+        answers: what a command does: its text → what came of it.
+        failing: the host whose start fails.
+    """
+
+    found: Found = field(default_factory=Found)
+    tags: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, Executed | Exception] = field(default_factory=dict)
+    failing: str = ""
+    acted: list[str] = field(default_factory=list)
+    log: tuple[bytes, ...] = (b"listening",)
+
+    def look(self, lab: str | None = None) -> Found:
+        """Report what is there."""
+        return self.found.of(lab) if lab else self.found
+
+    def images(self) -> Mapping[str, str]:
+        """Return the images that the test put there."""
+        return self.tags
+
+    def act(self, lab: LabSpec, steps: Sequence[Step], progress: Progress, *, timeout: float = 30) -> None:  # noqa: ARG002
+        """Do the steps in their order.
+
+        Raises:
+            LabError: the step starts the host that is to fail.
+        """
+        for step in steps:
+            self.acted.append(str(step))
+            self.found = self._after(lab, step)
+            progress.done(getattr(step, "name", "step"), str(step))
+
+    def _after(self, lab: LabSpec, step: Step) -> Found:
+        found = self.found
+        match step:
+            case CreateHost(host):
+                made = FoundHost(
+                    f"id-{host.name}", lab.name, host.name, lab.scenario, state="created", digest=host.digest
+                )
+                return replace(found, hosts=(*found.hosts, made))
+            case StartHost(name):
+                if name == self.failing:
+                    raise LabError(f"host `{name}` could not be started")
+                started = (
+                    replace(h, state="running") if (h.lab, h.name) == (lab.name, name) else h for h in found.hosts
+                )
+                return replace(found, hosts=tuple(started))
+            case CreateNetwork(key):
+                network = FoundNetwork(f"id-{key}", lab.name, f"{lab.project}_{key}", key)
+                return replace(found, networks=(*found.networks, network))
+            case CreateVolume(key):
+                return replace(found, volumes=(*found.volumes, FoundVolume(lab.name, volume_name(lab, key), key)))
+            case RemoveHost(host):
+                return replace(found, hosts=tuple(other for other in found.hosts if other != host))
+            case RemoveNetwork(network):
+                return replace(found, networks=tuple(other for other in found.networks if other != network))
+            case RemoveVolume(volume):
+                return replace(found, volumes=tuple(other for other in found.volumes if other != volume))
+        return found
+
+    def exec(
+        self,
+        host: FoundHost,
+        argv: Sequence[str],
+        *,
+        timeout: float | None = None,  # noqa: ARG002
+        on_output: Callable[[str, bytes], None] | None = None,
+    ) -> Executed:
+        """Give the answer that the test laid down for a command (the last word of `argv`)."""
+        answer = self.answers.get(argv[-1], Executed(0))
+        if isinstance(answer, Exception):
+            raise answer
+        if on_output:
+            on_output("stdout", answer.stdout)
+        self.acted.append(f"{host.name}$ {argv[-1]}")
+        return answer
+
+    def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:  # noqa: ARG002
+        """Yield the log that the test laid down."""
+        yield from self.log if tail is None else self.log[len(self.log) - tail :]

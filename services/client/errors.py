@@ -1,0 +1,64 @@
+"""What goes wrong on the network, in words: what, where, and what to look at."""
+
+import errno
+import os
+import socket
+import sys
+
+
+class ClientError(Exception):
+    """A conversation that failed; `hint` says what to look at."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+HINTS = {
+    errno.ECONNREFUSED: ("the connection was refused: the host is there, nobody listens on that port", "`ss -ltn` there shows who does"),
+    errno.ECONNRESET: ("the connection was reset by the peer", "it closed while octets were still under way"),
+    errno.EHOSTUNREACH: ("no such host on the network: nobody answered its ARP request", "is the host up?"),
+    errno.ENETUNREACH: ("there is no route to that network", "a lab's hosts reach the lab's hosts, and nothing else"),
+    errno.ETIMEDOUT: ("the connection timed out", "is something between them dropping packets?"),
+    errno.EPIPE: ("the peer closed the connection while we were sending", ""),
+}  # fmt: skip
+
+
+def explain(error: Exception, place: str) -> ClientError:
+    """Return any error of a socket in words."""
+    if isinstance(error, ClientError):
+        return error
+    if isinstance(error, socket.gaierror):
+        return ClientError(
+            f"the name `{place.rpartition(':')[0]}` does not resolve: {error.strerror}",
+            "`lab ip NAME` asks for it alone",
+        )
+    if isinstance(error, TimeoutError):
+        return ClientError("nothing came in time", "`--timeout` waits longer")
+    if isinstance(error, OSError) and error.errno in HINTS:
+        return ClientError(*HINTS[error.errno])
+    return ClientError(str(error))
+
+
+def report(error: Exception, place: str) -> int:
+    """Print an error to stderr and return the exit code."""
+    told = explain(error, place)
+    hint = f"\n\nhint: {told.hint}" if told.hint else ""
+    sys.stderr.write(f"error: {told}\n  at {place}{hint}\n")
+    return 1
+
+
+def show(octets: bytes) -> None:
+    """Print a peer's octets: as they are into a pipe, and onto a terminal without what could move its cursor."""
+    if octets and not sys.stdout.isatty():
+        sys.stdout.buffer.write(octets)
+        sys.stdout.buffer.flush()
+        return
+    text = octets.decode("utf-8", "replace").replace("\r\n", "\n")
+    sys.stdout.write("".join(char if char in "\n\t" or char.isprintable() else repr(char)[1:-1] for char in text))
+    sys.stdout.flush()
+
+
+def show_line(octets: bytes) -> None:
+    """Print a peer's octets as a line, adding the line's end where it lacks one."""
+    show(octets if octets.endswith(b"\n") else octets + os.linesep.encode())

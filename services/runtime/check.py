@@ -1,0 +1,36 @@
+"""The healthchecks' client: one blocking socket, no event loop, since it starts anew each time."""
+
+import socket
+import sys
+
+TIMEOUT = 1.5  # seconds
+
+
+def check_stream(port: int, words: bytes) -> int:
+    """Return 0 where the server at 127.0.0.1 says `words` on connecting, else 1."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as conn:
+            said = b""
+            while len(said) < len(words) and (data := conn.recv(1024)):
+                said += data
+    except OSError as error:
+        return _failed(str(error))
+    return 0 if said == words else _failed(f"it said {said!r}")
+
+
+def check_datagram(port: int, words: bytes) -> int:
+    """Return 0 where the server at 127.0.0.1 answers an empty datagram with `words`, else 1."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as conn:
+            conn.settimeout(TIMEOUT)
+            conn.connect(("127.0.0.1", port))
+            conn.send(b"")
+            said = conn.recv(1024)
+    except OSError as error:
+        return _failed(str(error))
+    return 0 if said == words else _failed(f"it said {said!r}")
+
+
+def _failed(why: str) -> int:
+    sys.stderr.write(f"not healthy: {why}\n")
+    return 1

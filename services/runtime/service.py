@@ -1,0 +1,56 @@
+"""A server's process: open sockets, say ready, serve, drain on SIGTERM, exit 0."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from services.runtime.log import Log
+
+# Compose gives a lab's hosts 2 s from SIGTERM to SIGKILL; what is not sent by then is dropped by us, in order.
+DRAIN = 1.5
+
+Start = Callable[[], Awaitable[None]]
+Stop = Callable[[float], Awaitable[None]]
+
+
+def run_service(name: str, log: Log, start: Start, stop: Stop) -> int:
+    """Run a server until SIGTERM or SIGINT and return its exit code.
+
+    Args:
+        start: opens its sockets and begins to serve.
+        stop: accepts no more and drains within the seconds given.
+    """
+    try:
+        _run(_serve(name, log, start, stop))
+    except OSError as error:
+        log.event("failed", service=name, reason=str(error))
+        return 1
+    return 0
+
+
+async def _serve(name: str, log: Log, start: Start, stop: Stop) -> None:
+    loop = asyncio.get_running_loop()
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    await start()
+    log.event("ready", service=name, loop=type(loop).__module__.partition(".")[0])
+    await ending.wait()
+    log.event("stopping", service=name)
+    await stop(DRAIN)
+    log.event("stopped", service=name)
+
+
+def _run(main: Awaitable[None]) -> None:
+    """Run on uvloop where it is there (it is, in the images), else on asyncio's own loop; `LAB_LOOP=asyncio` asks for that one."""
+    factory = None
+    if os.environ.get("LAB_LOOP") != "asyncio":
+        try:
+            import uvloop
+
+            factory = uvloop.new_event_loop
+        except ImportError:
+            factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)  # type: ignore[arg-type]

@@ -1,0 +1,48 @@
+"""Start the host `udp-server`, or check it: `python -m services.udp [--check]`."""
+
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Run until SIGTERM; exits with 0, with 1 where a port cannot be had, with 2 on a wrong command line."""
+    if argv[:1] == ["--check"]:  # each second, in plain Compose: nothing but a socket is imported
+        from services.runtime.check import check_datagram
+        from services.wire.small import GREETING
+
+        return check_datagram(12345, GREETING)
+    import argparse
+    import os
+
+    from services.runtime.limits import parse_ports
+    from services.runtime.log import Log
+    from services.runtime.service import run_service
+    from services.udp.protocol import PORTS
+    from services.udp.server import Config, UdpServer
+
+    parser = argparse.ArgumentParser(
+        "services.udp", description="Greeting, echo, discard, daytime, chargen, time over UDP."
+    )
+    parser.add_argument(
+        "--port", action="append", default=[], metavar="NAME=PORT", help=f"another port for {', '.join(PORTS)}"
+    )
+    parser.add_argument("--host", action="append", metavar="ADDRESS", help="listen on this address alone (repeatable)")
+    parser.add_argument("--check", action="store_true", help="ask the server on 127.0.0.1 for its greeting, and exit")
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default=os.environ.get("LAB_LOG_FORMAT", "text"),
+        help="(LAB_LOG_FORMAT)",
+    )
+    options = parser.parse_args(argv)
+    try:
+        ports = parse_ports(options.port, PORTS)
+    except ValueError as error:
+        parser.error(str(error))
+    hosts = {"hosts": tuple(options.host)} if options.host else {}
+    log = Log(options.log_format)
+    server = UdpServer(Config(ports=ports, **hosts), log)
+    return run_service("udp-server", log, server.start, server.stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
