@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -24,9 +25,21 @@ def run_service(name: str, log: Log, start: Start, stop: Stop) -> int:
     try:
         _run(_serve(name, log, start, stop))
     except OSError as error:
-        log.event("failed", service=name, reason=str(error))
+        log.event("failed", service=name, reason=error.strerror or str(error))
         return 1
     return 0
+
+
+def allow_descriptors(wanted: int) -> int:
+    """Raise the number of files that this process may have open to `wanted`, or to what it may have; return what is allowed.
+
+    Each connection is one, and many systems start programs with 1,024.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(soft, allowed) if soft != resource.RLIM_INFINITY else wanted
 
 
 async def _serve(name: str, log: Log, start: Start, stop: Stop) -> None:

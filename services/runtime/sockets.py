@@ -55,7 +55,7 @@ def _bind(kind: socket.SocketKind, host: str, port: int, *, optional: bool) -> s
         bound.close()
         if optional and error.errno == errno.EADDRNOTAVAIL:  # IPv6 is there, and switched off
             return None
-        raise
+        raise OSError(error.errno, f"{error.strerror}: {host} port {port}") from error
     bound.setblocking(False)
     return bound
 
@@ -72,8 +72,8 @@ def bind_unix(path: Path) -> socket.socket:
     try:
         bound.bind(str(path))
         path.chmod(0o600)
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        raise OSError(error.errno, f"{error.strerror}: {path}") from error
     bound.setblocking(False)
     return bound

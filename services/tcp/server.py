@@ -3,17 +3,19 @@
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from services.runtime.limits import Limits
 from services.runtime.log import Log
+from services.runtime.service import allow_descriptors
 from services.runtime.sockets import ANY, bind, bind_unix
 from services.runtime.stream import HIGH_WATER, Core, Stream, StreamServer
 from services.tcp.chat import Member, Room, encode
 from services.tcp.protocol import PORTS, Chargen, Daytime, Discard, Echo, Greeting, Time
 
-OPERATOR_SOCKET = Path("/run/lab-chat.sock")
+OPERATOR_SOCKET = Path("/tmp/lab-chat.sock")
+SPARE_FILES = 64  # for listening sockets, the log, and a connection that is being turned away
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,12 @@ class TcpServer:
         Raises:
             OSError: a port is in use, or may not be taken.
         """
-        self._streams = StreamServer(self.config.limits, self.log)
+        limits = self.config.limits
+        room = allow_descriptors(limits.connections + SPARE_FILES) - SPARE_FILES
+        if room < limits.connections:
+            self.log.event("limited", connections=room, reason="the system allows no more open files")
+            limits = replace(limits, connections=room)
+        self._streams = StreamServer(limits, self.log)
         bound = {name: bind(socket.SOCK_STREAM, port, self.config.hosts) for name, port in self.config.ports.items()}
         for name, sockets in bound.items():
             self.ports[name] = sockets[0].getsockname()[1]
