@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labctl.provision.base_image import ImageStore
-from labctl.provision.compose_tool import ensure_compose
-
 from labctl import __version__
 from labctl.engine.endpoint import find_endpoint
 from labctl.errors import LabError, UsageError
 from labctl.paths import cache_folder, lab_root
 from labctl.progress import Progress
+from labctl.provision.base_image import ImageStore
+from labctl.provision.compose_tool import ensure_compose
 
 _VARIABLE = re.compile(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _STAGE = re.compile(r"#\d+ (\[.+?\] .+)")

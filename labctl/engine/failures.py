@@ -7,13 +7,13 @@ from typing import Any
 
 from docker import APIClient
 from docker.errors import APIError, DockerException
-from labctl.provision.system import engine_problem
 
 from labctl.engine.endpoint import Endpoint
 from labctl.engine.peek import SERVICE
 from labctl.engine.translate import container_name
 from labctl.errors import EngineError, LabError
 from labctl.model import LAB, FoundHost, LabSpec
+from labctl.provision.system import engine_problem
 
 LOG_LINES = 15
 
