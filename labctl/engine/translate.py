@@ -47,6 +47,8 @@ HOST_CONFIG: Translation = {  # keys of what the engine's machine grants it
     "cpus": ("NanoCpus", lambda value: int(float(value) * 10**9)),
     "extra_hosts": ("ExtraHosts", lambda value: [entry.replace("=", ":", 1) for entry in value]),
     "dns": ("Dns", list),
+    "dns_opt": ("DnsOptions", list),
+    "dns_search": ("DnsSearch", list),
     "restart": ("RestartPolicy", lambda value: {"Name": value}),
     "shm_size": ("ShmSize", int),
     "group_add": ("GroupAdd", lambda value: [str(group) for group in value]),

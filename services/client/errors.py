@@ -30,7 +30,7 @@ def explain(error: Exception, place: str) -> ClientError:
         return error
     if isinstance(error, socket.gaierror):
         return ClientError(
-            f"the name `{place.rpartition(':')[0]}` does not resolve: {error.strerror}",
+            f"the name `{place.rpartition(':')[0] or place}` does not resolve: {error.strerror}",
             "`lab ip NAME` asks for it alone",
         )
     if isinstance(error, TimeoutError):

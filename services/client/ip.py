@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         try:
             facts |= {"name": options.name, "addresses": look_up(options.name)}
         except OSError as error:
-            return report(error, f"{options.name}:")
+            return report(error, options.name)
     sys.stdout.write(json.dumps({"version": 1, **facts}) + "\n" if options.as_json else as_text(facts))
     return 0
 

@@ -23,7 +23,8 @@ FIRST_PAUSE = 0.01  # between tries of one target; grows by half each time
 LONGEST_PAUSE = 0.25
 UDP_PAUSE = 0.1
 CONNECT = 2.0  # seconds for one TCP handshake; a lost SYN is sent again after one
-SILENCE = 0.15  # seconds in which a UDP port that is closed would have refused
+PATIENCE = 0.03  # seconds in which a UDP service answers, where it answers at all
+SILENCE = 0.05  # seconds in which a UDP port that is closed would have refused
 CLOSED_PORT = 1  # tcpmux (RFC 1078): nobody's in the lab
 USAGE = "usage: lab wait [--timeout SECONDS] HOST:PORT[/tcp|/udp]...\n"
 
@@ -78,18 +79,15 @@ class Target:
                 continue
             self.sockets.append(asking)
             if self.kind == socket.SOCK_DGRAM:
-                self.deadline = now + SILENCE
-                self._send_datagrams(asking, address)
+                self.deadline = now + PATIENCE
+                self._send(asking)
+                break  # one family is enough to know, and each refusal uses up what ICMP may send us
         if not self.sockets:
             self.retry(now, self.reason)
 
-    def _send_datagrams(self, asking: socket.socket, address: "tuple[Any, ...]") -> None:
+    def _send(self, asking: socket.socket) -> None:
         try:
             asking.send(b"")
-            if self.probe is None:
-                self.probe = socket.socket(asking.family, asking.type | socket.SOCK_NONBLOCK)
-                self.probe.connect((address[0], CLOSED_PORT, *address[2:]))
-                self.probe.send(b"")
         except OSError as error:
             self.reason = words(error.errno or 0)
 
@@ -107,12 +105,18 @@ class Target:
 
     def silent(self, now: float) -> bool:
         """Look at a target whose time is over; True where its silence means that it is open."""
-        if self.kind == socket.SOCK_DGRAM and self.probe is not None:
-            if self.probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED:
-                return True
-            self.retry(now, "no answer")
-        else:
+        if self.kind == socket.SOCK_STREAM:
             self.retry(now, "timed out")
+        elif self.probe is None:  # silence so far: is the host alive, and does it refuse where nobody listens?
+            address = self.sockets[0].getpeername()
+            self.probe = socket.socket(self.sockets[0].family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            self.probe.connect((address[0], CLOSED_PORT, *address[2:]))
+            self._send(self.probe)
+            self.deadline = now + SILENCE
+        elif self.probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED:
+            return True
+        else:
+            self.retry(now, "no answer")
         return False
 
     def retry(self, now: float, reason: str) -> None:

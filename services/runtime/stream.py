@@ -181,8 +181,8 @@ class Stream(asyncio.Protocol):
         self.lost()
         if server.log.has_room():
             seconds = server.loop.time() - self.began
-            facts = {"reason": self.reason or (str(error) if error else "")}
-            told = {key: value for key, value in facts.items() if value}
+            reason = self.reason or getattr(error, "strerror", None) or str(error or "")
+            told = {"reason": reason} if reason else {}
             peer = peer_name(self.transport.get_extra_info("peername"))
             server.log.event("closed", port=self.label, peer=peer, seconds=seconds, **told)
 
