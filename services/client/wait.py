@@ -14,10 +14,6 @@ import socket
 import sys
 import time
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # `typing` itself would cost a third of the start-up
-    from typing import Any
-
 TIMEOUT = 30.0  # seconds
 FIRST_PAUSE = 0.01  # between tries of one target; grows by half each time
 LONGEST_PAUSE = 0.25

@@ -178,7 +178,7 @@ class Stream(asyncio.Protocol):
         if self not in server.streams:
             return
         server.streams.discard(self)
-        self.lost()
+        self.ended()
         if server.log.has_room():
             seconds = server.loop.time() - self.began
             reason = self.reason or getattr(error, "strerror", None) or str(error or "")
@@ -188,8 +188,8 @@ class Stream(asyncio.Protocol):
 
     # -- for the server and for kinds of streams ----------------------------------------------------------------------
 
-    def lost(self) -> None:
-        """Be told that the connection is gone."""
+    def ended(self) -> None:
+        """Be told that the conversation is over: when we finish it, and again when the connection is gone."""
 
     def flush(self) -> None:
         """Send what the core has to say, and finish where it has nothing more."""
@@ -214,6 +214,7 @@ class Stream(asyncio.Protocol):
             return
         self.finished = True
         self.reason = reason
+        self.ended()
         if last_words:
             self.transport.write(last_words)
         if self.peer_done or not self.writable:

@@ -9,7 +9,7 @@ import socket
 import sys
 from contextlib import suppress
 
-SOCKET = os.environ.get("LAB_CHAT_SOCKET", "/tmp/lab-chat.sock")
+SOCKET = os.environ.get("LAB_CHAT_SOCKET", "/tmp/lab-chat.sock")  # noqa: S108 - the container's own tmpfs
 TIMEOUT = 5.0  # seconds for the server to take a single line
 
 

@@ -14,7 +14,7 @@ from services.runtime.stream import HIGH_WATER, Core, Stream, StreamServer
 from services.tcp.chat import Member, Room, encode
 from services.tcp.protocol import PORTS, Chargen, Daytime, Discard, Echo, Greeting, Time
 
-OPERATOR_SOCKET = Path("/tmp/lab-chat.sock")
+OPERATOR_SOCKET = Path("/tmp/lab-chat.sock")  # noqa: S108 - the container's own tmpfs
 SPARE_FILES = 64  # for listening sockets, the log, and a connection that is being turned away
 
 
@@ -104,7 +104,7 @@ class ChatStream(Stream):
             self.core.owner = self
         self._pass_on()
 
-    def lost(self) -> None:
+    def ended(self) -> None:
         """Tell the room."""
         if isinstance(self.core, Member):
             self.core.leave()
