@@ -1,0 +1,112 @@
+"""Who may import whom, as data; each file is read with `ast` and held against it. Imports are absolute and go one way."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+PURE_STDLIB = {
+    "abc", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "ipaddress", "itertools", "json",
+    "math", "re", "string", "struct", "time", "typing", "zlib",
+}  # fmt: skip
+CORES = "services.*.protocol"
+
+# (files, of the project it may import, beyond the standard library it may import, whether it must be pure)
+RULES = [
+    ("services/wire/*.py", ["services.wire"], [], True),
+    ("services/*/protocol.py", ["services.wire"], [], True),
+    ("services/tcp/chat.py", ["services.wire"], [], True),
+    ("services/runtime/*.py", ["services.runtime", "services.wire"], ["uvloop"], False),
+    ("services/tcp/*.py", ["services.tcp", "services.wire", "services.runtime"], [], False),
+    ("services/udp/*.py", ["services.udp", "services.wire", "services.runtime"], [], False),
+    ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat"], [], False),
+    ("labctl/model.py", ["labctl.model"], [], True),
+    ("labctl/plan.py", ["labctl.model"], [], True),
+    ("labctl/errors.py", [], [], True),
+    ("labctl/progress.py", [], [], True),
+    ("labctl/words.py", [], [], True),
+    ("labctl/paths.py", [], [], False),
+    ("labctl/provision/*.py", ["labctl.provision", "labctl.errors", "labctl.progress"], [], False),
+    ("labctl/scenario/*.py", ["labctl.scenario", "labctl.errors", "labctl.paths", "labctl.words"], ["pydantic", "yaml"], False),
+    (
+        "labctl/engine/*.py",
+        ["labctl", "labctl.engine", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress", "labctl.paths", "labctl.provision"],
+        ["docker"],
+        False,
+    ),
+    (
+        "labctl/commands/*.py",
+        ["labctl", "labctl.commands", "labctl.engine", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
+         "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.words"],
+        ["yaml"],
+        False,
+    ),
+    ("labctl/cli/*.py", ["labctl"], ["click", "rich", "rich_click"], False),
+    ("labctl/__main__.py", ["labctl.cli.app"], [], False),
+]  # fmt: skip
+# The one place of `engine/` that commands may name beside its Protocol: nothing that talks to Docker.
+NOT_FOR_COMMANDS = {"labctl.engine.sdk", "labctl.engine.failures", "labctl.engine.networks", "labctl.engine.readiness"}
+
+
+def imports(path):
+    """Yield the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+def allowed(module, own):
+    if own == ["labctl"]:  # the command line may use all of labctl
+        return module.partition(".")[0] == "labctl"
+    if CORES in own and re.fullmatch(r"services\.\w+\.protocol", module):
+        return True
+    return any(module == name or (name != "labctl" and module.startswith(f"{name}.")) for name in own)
+
+
+def cases():
+    for pattern, own, foreign, pure in RULES:
+        for path in sorted(ROOT.glob(pattern)):
+            if "examples" not in path.parts:
+                yield pytest.param(path, own, foreign, pure, id=str(path.relative_to(ROOT)))
+
+
+@pytest.mark.parametrize(("path", "own", "foreign", "pure"), list(cases()))
+def test_a_file_imports_only_what_its_place_allows(path, own, foreign, pure):
+    for module in imports(path):
+        top = module.partition(".")[0]
+        if top in ("labctl", "services"):
+            assert allowed(module, own), f"{path.name} may not import {module}"
+        elif top in sys.stdlib_module_names:
+            assert not pure or top in PURE_STDLIB, f"{path.name} is pure and may not import {module}"
+        else:
+            assert top in foreign, f"{path.name} may not import {module}"
+
+
+def test_commands_never_reach_into_the_engine():
+    for path in (ROOT / "labctl" / "commands").glob("*.py"):
+        assert not NOT_FOR_COMMANDS & set(imports(path)), path
+
+
+def test_every_module_stands_in_the_table():
+    ruled = {path for pattern, *_ in RULES for path in ROOT.glob(pattern)}
+    packages = {
+        path
+        for folder in ("labctl", "services")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert {path for path in packages if "examples" not in path.parts} <= ruled
+
+
+def test_pure_modules_read_no_clock():
+    for pattern, _, _, pure in RULES:
+        for path in ROOT.glob(pattern) if pure else ():
+            calls = [n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
+            assert not {"monotonic", "sleep", "perf_counter"} & set(calls), path
