@@ -95,7 +95,9 @@ def parse_scenario(text: str, file: str, known_hosts: Sequence[str]) -> Scenario
         # An alias can hold itself, or a billion copies of a line; a scenario needs none.
         aliases = [token.start_mark for token in yaml.scan(text, Loader=_Loader) if isinstance(token, yaml.AliasToken)]
         if aliases:
-            raise ScenarioError([Problem(file, *_place(mark), "", "YAML aliases are not taken; write it out") for mark in aliases])
+            raise ScenarioError(
+                [Problem(file, *_place(mark), "", "YAML aliases are not taken; write it out") for mark in aliases]
+            )
         root = yaml.compose(text, Loader=_Loader)
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - the loader is the safe one, less YAML 1.1's truth values
     except (yaml.YAMLError, RecursionError) as error:

@@ -23,6 +23,7 @@ class Limits:
     buffered: int = 32 << 20
 
 
+STYLES = ("text", "json")
 HELP = {
     "connections": "connections open at once",
     "idle": "seconds of silence after which a connection is closed",
@@ -37,7 +38,7 @@ def variable(name: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Add the flags of the limits, and those of the log, to a server's command line."""
+    """Add the flags of the limits to a server's command line."""
     for field in fields(Limits):
         flag = "--idle" if field.name == "idle" else f"--max-{field.name}"
         default = environ.get(variable(field.name), field.default)
@@ -45,8 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
             flag, dest=field.name, type=positive(type(field.default)), default=default, metavar="N",
             help=f"{HELP[field.name]} (default {default}; {variable(field.name)})",
         )  # fmt: skip
+
+
+def add_log_format(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Add the flag for the style of the log's lines."""
+    default = environ.get("LAB_LOG_FORMAT", "text")
+    if default not in STYLES:
+        parser.error(f"LAB_LOG_FORMAT: `{default}` is not one of {', '.join(STYLES)}")
     parser.add_argument(
-        "--log-format", choices=("text", "json"), default=environ.get("LAB_LOG_FORMAT", "text"), help="(LAB_LOG_FORMAT)"
+        "--log-format", choices=STYLES, default=default, help=f"style of the log (default {default}; LAB_LOG_FORMAT)"
     )
 
 
@@ -54,9 +62,12 @@ def positive(kind: type) -> "type[int] | type[float]":
     """Return a reader of numbers above 0, for argparse."""
 
     def read(text: str) -> float:
-        value = float(text) if kind is float else int(text)
+        try:
+            value = float(text) if kind is float else int(text)
+        except ValueError:
+            value = 0
         if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"`{text}` is not above 0")
+            raise argparse.ArgumentTypeError(f"`{text}` is not a number above 0")
         return value
 
     return read  # type: ignore[return-value]

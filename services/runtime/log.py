@@ -25,7 +25,7 @@ class Log:
         self._stream = stream or sys.stdout
         self._clock = clock
         self._second = 0
-        self._lines = 0
+        self._lines: dict[str, int] = {}
         self._unwritten = 0
 
     def event(self, event: str, **facts: Any) -> None:
@@ -42,16 +42,22 @@ class Log:
         except OSError:
             pass  # nobody reads the log any more; serving goes on
 
-    def has_room(self) -> bool:
-        """Tell whether this second has room for a line about a single connection; if not, count it."""
+    def has_room(self, kind: str = "closed") -> bool:
+        """Tell whether this second has room for a line about a single connection; if not, count it.
+
+        Args:
+            kind: each has room of its own, so that a flood of one does not hide the others: `connected` (never counted, since the
+                connection is when it is closed), `closed`, `ended` (for a reason of ours: a limit).
+        """
         second = int(self._clock())
         if second != self._second:
             self.sum_up()
-            self._second, self._lines = second, 0
-        if self._lines >= LINES_A_SECOND:
-            self._unwritten += 1
+            self._second, self._lines = second, {}
+        lines = self._lines.get(kind, 0)
+        if lines >= LINES_A_SECOND:
+            self._unwritten += kind != "connected"
             return False
-        self._lines += 1
+        self._lines[kind] = lines + 1
         return True
 
     def sum_up(self) -> None:

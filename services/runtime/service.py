@@ -1,6 +1,7 @@
 """A server's process: open sockets, say ready, serve, drain on SIGTERM, exit 0."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -48,6 +49,7 @@ async def _serve(name: str, log: Log, start: Start, stop: Stop) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     await start()
+    gc.freeze()  # what exists now stays: the collector need not walk it again and again
     log.event("ready", service=name, loop=type(loop).__module__.partition(".")[0])
     await ending.wait()
     log.event("stopping", service=name)

@@ -1,4 +1,4 @@
-"""Start the host `tcp-server`, or check it: `python -m services.tcp [--check]`."""
+"""Start the host `tcp-server`, or check it: `python -m services.tcp [--check [PORT]]`."""
 
 import sys
 
@@ -9,12 +9,12 @@ def main(argv: list[str]) -> int:
         from services.runtime.check import check_stream
         from services.wire.small import GREETING
 
-        return check_stream(12345, GREETING)
+        return check_stream(int(argv[1]) if argv[1:] else 12345, GREETING)
     import argparse
     import os
     from pathlib import Path
 
-    from services.runtime.limits import add_arguments, parse_ports, read_limits
+    from services.runtime.limits import add_arguments, add_log_format, parse_ports, read_limits
     from services.runtime.log import Log
     from services.runtime.service import run_service
     from services.tcp.protocol import PORTS
@@ -29,8 +29,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--host", action="append", metavar="ADDRESS", help="listen on this address alone (repeatable)")
     parser.add_argument("--operator", default=os.environ.get("LAB_CHAT_SOCKET", str(OPERATOR_SOCKET)), metavar="PATH",
                         help="Unix socket of the chat's operator (LAB_CHAT_SOCKET); empty for none")  # fmt: skip
-    parser.add_argument("--check", action="store_true", help="ask the server on 127.0.0.1 for its greeting, and exit")
+    parser.add_argument(
+        "--check", nargs="?", metavar="PORT", help="alone: ask the server on 127.0.0.1 for its greeting, and exit"
+    )
     add_arguments(parser)
+    add_log_format(parser)
     options = parser.parse_args(argv)
     try:
         ports = parse_ports(options.port, PORTS)

@@ -9,9 +9,10 @@ from pathlib import Path
 from services.runtime.limits import Limits
 from services.runtime.log import Log
 from services.runtime.service import allow_descriptors
-from services.runtime.sockets import ANY, bind, bind_unix
-from services.runtime.stream import HIGH_WATER, Core, Stream, StreamServer
-from services.tcp.chat import Member, Room, encode
+from services.runtime.sockets import ANY, SEND_BUFFER, bind, bind_unix
+from services.runtime.stream import Core, StreamServer
+from services.tcp.chat import Room
+from services.tcp.hall import Hall
 from services.tcp.protocol import PORTS, Chargen, Daytime, Discard, Echo, Greeting, Time
 
 OPERATOR_SOCKET = Path("/tmp/lab-chat.sock")  # noqa: S108 - the container's own tmpfs
@@ -50,7 +51,7 @@ class TcpServer:
         self.config = config
         self.log = log
         self.ports: dict[str, int] = {}  # as bound
-        self._room = Room(config.limits.line)
+        self._hall = Hall(Room(config.limits.line))
 
     async def start(self) -> None:
         """Bind every port, then serve all of them.
@@ -64,70 +65,36 @@ class TcpServer:
             self.log.event("limited", connections=room, reason="the system allows no more open files")
             limits = replace(limits, connections=room)
         self._streams = StreamServer(limits, self.log)
-        bound = {name: bind(socket.SOCK_STREAM, port, self.config.hosts) for name, port in self.config.ports.items()}
+        bound = {
+            # A member of the chat may be slow for a while: what the others say meanwhile is the kernel's to keep.
+            name: bind(socket.SOCK_STREAM, port, self.config.hosts, send_buffer=0 if name == "chat" else SEND_BUFFER)
+            for name, port in self.config.ports.items()
+        }
         for name, sockets in bound.items():
             self.ports[name] = sockets[0].getsockname()[1]
             if name == "chat":
-                await self._streams.listen(sockets, self._label(name), self._room.enter, ChatStream)
+                await self._streams.listen(sockets, self._label(name), self._hall.enter, self._hall.stream)
             else:
                 await self._streams.listen(sockets, self._label(name), CORES[name])
         if self.config.operator:
-            self.config.operator.parent.mkdir(parents=True, exist_ok=True)
-            operator = [bind_unix(self.config.operator)]
-            await self._streams.listen(operator, "operator", lambda: self._room.enter(operator=True), ChatStream)
+            await self._let_operator_in(self.config.operator)
         self.log.event("listening", **self.ports)
+
+    async def _let_operator_in(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sockets = [bind_unix(path)]
+        except OSError as error:  # the chat works without one
+            self.log.event("no operator", reason=error.strerror or str(error), hint="--operator PATH")
+            return
+        await self._streams.listen(sockets, "operator", self._hall.enter_operator, self._hall.stream)
 
     def _label(self, name: str) -> str:
         return f"{self.ports[name]}/{name}"
 
     async def stop(self, seconds: float) -> None:
         """Tell the chat, then drain all connections within the seconds given."""
-        self._room.tell_all("* the server stops; goodbye")
-        flush_room(self._room)
+        self._hall.announce("* the server stops; goodbye")
         await self._streams.drain(seconds)
         if self.config.operator:
             self.config.operator.unlink(missing_ok=True)
-
-
-class ChatStream(Stream):
-    """A chat connection: what it says is sent through the others' connections."""
-
-    __slots__ = ()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._pass_on()
-
-    def connection_made(self, transport: object) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
-        if not self.finished and isinstance(self.core, Member):
-            self.core.owner = self
-        self._pass_on()
-
-    def ended(self) -> None:
-        """Tell the room."""
-        if isinstance(self.core, Member):
-            self.core.leave()
-            self._pass_on()
-
-    def refusal(self, reason: str) -> bytes:
-        """Tell why, as the protocol's other lines from the server."""
-        return encode(f"* {reason}; goodbye")
-
-    def _pass_on(self) -> None:
-        core = getattr(self, "core", None)
-        if isinstance(core, Member):
-            flush_room(core.room)
-
-
-def flush_room(room: Room) -> None:
-    """Send what waits in the members' cores; one who does not read what the others say is put out of the room."""
-    while room.talkative:
-        waiting, room.talkative = room.talkative, set()
-        for stream in [member.owner for member in waiting]:
-            if not isinstance(stream, ChatStream) or stream.finished:
-                continue
-            if stream.transport.get_write_buffer_size() > HIGH_WATER:
-                stream.abort(f"{HIGH_WATER} octets wait for it, and it does not read")
-            else:
-                stream.flush()

@@ -1,4 +1,4 @@
-"""Start the host `udp-server`, or check it: `python -m services.udp [--check]`."""
+"""Start the host `udp-server`, or check it: `python -m services.udp [--check [PORT]]`."""
 
 import sys
 
@@ -9,11 +9,10 @@ def main(argv: list[str]) -> int:
         from services.runtime.check import check_datagram
         from services.wire.small import GREETING
 
-        return check_datagram(12345, GREETING)
+        return check_datagram(int(argv[1]) if argv[1:] else 12345, GREETING)
     import argparse
-    import os
 
-    from services.runtime.limits import parse_ports
+    from services.runtime.limits import add_log_format, parse_ports
     from services.runtime.log import Log
     from services.runtime.service import run_service
     from services.udp.protocol import PORTS
@@ -26,13 +25,10 @@ def main(argv: list[str]) -> int:
         "--port", action="append", default=[], metavar="NAME=PORT", help=f"another port for {', '.join(PORTS)}"
     )
     parser.add_argument("--host", action="append", metavar="ADDRESS", help="listen on this address alone (repeatable)")
-    parser.add_argument("--check", action="store_true", help="ask the server on 127.0.0.1 for its greeting, and exit")
     parser.add_argument(
-        "--log-format",
-        choices=("text", "json"),
-        default=os.environ.get("LAB_LOG_FORMAT", "text"),
-        help="(LAB_LOG_FORMAT)",
+        "--check", nargs="?", metavar="PORT", help="alone: ask the server on 127.0.0.1 for its greeting, and exit"
     )
+    add_log_format(parser)
     options = parser.parse_args(argv)
     try:
         ports = parse_ports(options.port, PORTS)

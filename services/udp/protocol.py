@@ -7,12 +7,15 @@
     port    19   C: any datagram    S: 0 to 512 octets of the pattern       RFC 864
     port    37   C: any datagram    S: four octets, seconds since 1900      RFC 868
 
-Guard against amplification and loops: a datagram from a well-known port (below 1024) is never answered by any of them. Two such
-services that answer each other would never end (CA-1996-01), and a forged source of port 53 or 123 would hit a real server. Echo
-answers with as many octets as came, chargen with at most 512 (RFC 864).
+Guard against amplification and loops: a datagram from a well-known port (below 1024), or from a port of this very service (12345), is
+never answered by any of them. Two such services that answer each other would never end (CA-1996-01), and a forged source of port 53 or
+123 would hit a real server. Echo answers with as many octets as came, chargen with at most 512 (RFC 864), the others with one line.
+
+Public: `PORTS`; the servers' end `Responder` with `greeting`, `echo`, `discard`, `daytime`, `time_now`, `Chargen`; the client's end
+`Question`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from services.wire import small
 
@@ -29,15 +32,20 @@ class Responder:
 
     Args:
         answer: octets in, octets out; None for no answer at all.
+        own: ports on which services like this one answer; a datagram that says it is from one of them is forged, or the start of a loop.
     """
 
-    def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
+    def __init__(
+        self, answer: Callable[[bytes], bytes | None], own: Collection[int] = frozenset(PORTS.values())
+    ) -> None:
         self._answer = answer
+        self._own = own
         self._out: list[tuple[bytes, Address]] = []
 
     def receive_datagram(self, data: bytes, addr: Address) -> None:
-        """Take a datagram from `addr`; one from a well-known port is dropped."""
-        if addr[1] >= WELL_KNOWN:
+        """Take a datagram from `addr`; one from a well-known port, or from one of our own, is dropped."""
+        port = addr[1]
+        if port >= WELL_KNOWN and port not in self._own:
             answer = self._answer(data)
             if answer is not None:
                 self._out.append((answer, addr))

@@ -46,9 +46,10 @@ class UdpServer:
         """
         self._datagrams = DatagramServer(self.log)
         bound = {name: bind(socket.SOCK_DGRAM, port, self.config.hosts) for name, port in self.config.ports.items()}
+        self.ports |= {name: sockets[0].getsockname()[1] for name, sockets in bound.items()}
+        own = frozenset(self.ports.values())
         for name, sockets in bound.items():
-            self.ports[name] = sockets[0].getsockname()[1]
-            self._datagrams.serve(sockets, f"{self.ports[name]}/{name}", Responder(ANSWERS[name]()))
+            self._datagrams.serve(sockets, f"{self.ports[name]}/{name}", Responder(ANSWERS[name](), own))
         self.log.event("listening", **self.ports)
 
     async def stop(self, _seconds: float) -> None:

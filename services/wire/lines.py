@@ -1,7 +1,11 @@
 """The framing of text protocols: lines that end in CRLF (RFC 5321 section 2.3.8), or in a bare LF where a service is lenient.
 
-one CRLF two CRLF thr      two lines are complete, `thr` waits for more
+    one CRLF two CRLF thr      two lines are complete, `thr` waits for more
+
+Public: `LineReader`.
 """
+
+from collections.abc import Iterator
 
 from services.wire.errors import RemoteProtocolError
 
@@ -25,10 +29,27 @@ class LineReader:
         Raises:
             RemoteProtocolError: a line is longer than the limit, complete or not. Lines before it are lost with the connection.
         """
-        *lines, self._inbox = (self._inbox + data).split(b"\n")
-        if len(self._inbox) >= self._limit or any(len(line) >= self._limit for line in lines):
-            raise RemoteProtocolError(f"line longer than {self._limit} octets")
-        return [line.removesuffix(b"\r") for line in lines]
+        return list(self.each_line(data))
+
+    def each_line(self, data: bytes) -> Iterator[bytes]:
+        """Take octets and yield the lines that they complete, without CRLF or LF; to be used up before the next call.
+
+        Raises:
+            RemoteProtocolError: a line is longer than the limit, complete or not; the lines before it were yielded. What waits of
+                it is dropped, so that it holds no memory.
+        """
+        *lines, rest = (self._inbox + data).split(b"\n")
+        self._inbox = b""
+        for line in lines:
+            if len(line) >= self._limit:
+                raise self._too_long()
+            yield line.removesuffix(b"\r")
+        if len(rest) >= self._limit:
+            raise self._too_long()
+        self._inbox = rest
+
+    def _too_long(self) -> RemoteProtocolError:
+        return RemoteProtocolError(f"line longer than {self._limit} octets")
 
     @property
     def pending(self) -> int:
