@@ -30,7 +30,7 @@ def begin(*argv):
 
 
 def containers(engine, lab):
-    return engine.containers.list(all=True, filters={"label": f"labctl.lab={lab}"})
+    return engine.containers.list(all=True, sparse=True, filters={"label": f"labctl.lab={lab}"})
 
 
 def wait_for(condition, seconds=20):
@@ -46,6 +46,7 @@ class TestUpAndDown:
         lab = labctl.name()
         labctl("up", "tcp-demo", "--lab", lab)
         for container in containers(engine, lab):
+            container.reload()
             config, host = container.attrs["Config"], container.attrs["HostConfig"]
             assert config["User"] == "lab"
             assert host["CapDrop"] == ["ALL"]
