@@ -15,7 +15,7 @@ from labctl.engine.endpoint import find_endpoint
 from labctl.errors import LabError, UsageError
 from labctl.paths import cache_folder, lab_root
 from labctl.progress import Progress
-from labctl.provision.base_image import ImageStore
+from labctl.provision.base_image import ImageStore, ensure_base_image
 from labctl.provision.compose_tool import ensure_compose
 
 _VARIABLE = re.compile(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
@@ -103,6 +103,8 @@ class ComposeBuilder:
     def build(self, services: Sequence[str], progress: Progress) -> None:
         """Build the images of these services; see `ImageBuilder`."""
         tool = ensure_compose(progress)
+        if not os.environ.get("BASE_IMAGE"):
+            ensure_base_image(self.images, progress)
         argv = [
             *tool.command,
             "-f",

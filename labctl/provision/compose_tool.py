@@ -1,7 +1,7 @@
 """Compose v2: found where the system has it, else obtained from Debian's or Ubuntu's packages into a folder of our own.
 
 The plugin is a program that also runs by itself, so labctl needs neither the docker CLI nor a place in its plugin folders; the system's
-own Docker packages are never touched.
+own Docker packages are never touched. Debian's Compose (2.26) builds by BuildKit without the buildx plugin as well; newer ones want it.
 """
 
 import json
@@ -9,16 +9,18 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from labctl.errors import EngineError
 from labctl.progress import Progress
 from labctl.provision.private_apt import private_apt
-from labctl.provision.sources import Source, debian_mirror
+from labctl.provision.sources import Source, archive_of, debian_mirror, system_sources
 from labctl.provision.system import is_debian_like, os_release
 
+TASK = "Compose v2"
 PLUGINS = ("docker-compose", "docker-buildx")
 # The first Debian release whose package is Compose v2; older systems take theirs from it. Its programs need libc 2.34, so Debian 12 does.
 FIRST_WITH_V2 = "trixie"
@@ -70,10 +72,10 @@ def _own_origin(folder: Path) -> str:
 
 def _version(path: Path) -> str | None:
     """Return the version of a Compose v2; None for version 1, which is a Python script, and for what does not run."""
-    with path.open("rb") as program:
-        if program.read(2) == b"#!":
-            return None
     try:
+        with path.open("rb") as program:
+            if program.read(2) == b"#!":
+                return None
         said = subprocess.run([path, "version", "--short"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -94,55 +96,87 @@ def obtain_compose(progress: Progress) -> ComposeTool:
     """Unpack the system's own packages of Compose v2 and buildx into our folder, verified by apt's signatures.
 
     Raises:
-        EngineError: no such system, no network, or a signature that does not hold.
+        EngineError: no such system, no network, a signature that does not hold, or no room for it.
     """
-    release = os_release()
+    sources, packages = wanted_packages(os_release())
+    suite = sources[0].suite
+    progress.update(TASK, f"fetching the package lists of {suite}", 0.0)
+    with private_apt(sources) as apt:
+        apt.update(lambda share: progress.update(TASK, f"fetching the package lists of {suite}", share / 2))
+        text = f"downloading {', '.join(packages)}"
+        debs = apt.download(packages, lambda share: progress.update(TASK, text, 0.5 + share * 0.45))
+        progress.update(TASK, "unpacking", 0.95)
+        _unpack(debs, suite)
+    tool = find_compose()
+    if tool is None:
+        raise EngineError(
+            f"the Compose program of package `{packages[0]}` is no version 2, or does not run here",
+            where=str(own_folder()),
+            hint="install Docker Compose v2 as its makers say, then try again",
+        )
+    progress.done(TASK, f"{tool.version}, {tool.origin}")
+    return tool
+
+
+def wanted_packages(
+    release: Mapping[str, str], system: Sequence[Source] | None = None
+) -> tuple[list[Source], tuple[str, str]]:
+    """Return which archives have Compose v2 for a system, and the names of the packages.
+
+    Args:
+        release: facts of `/etc/os-release`.
+        system: the system's apt sources; read where None.
+
+    Raises:
+        EngineError: a system without apt, or whose sources name no such archive.
+    """
+    debian, ubuntu = ("docker-compose", "docker-buildx"), ("docker-compose-v2", "docker-buildx")
+    names = {release.get("ID", ""), *release.get("ID_LIKE", "").split()}
+    if release.get("ID") == "debian":
+        mirror = debian_mirror(system, release)
+        number = release.get("VERSION_ID", "")  # testing and unstable have none
+        return [replace(mirror, suite=FIRST_WITH_V2) if number.isdigit() and int(number) < 13 else mirror], debian
     if not is_debian_like(release):
         raise EngineError(
             "Docker Compose v2 is not installed", hint="install this system's package of it, then try again"
         )
-    source, packages = wanted_packages(release)
-    suite = source.suite if source else release.get("VERSION_CODENAME", "this system")
-    task = "Compose v2"
-    progress.update(task, f"fetching the package lists of {suite}", 0.0)
-    with private_apt(source) as apt:
-        apt.update(lambda share: progress.update(task, f"fetching the package lists of {suite}", share / 2))
-        debs = apt.download(
-            packages, lambda share: progress.update(task, f"downloading {', '.join(packages)}", 0.5 + share / 2)
+    codename = release.get("UBUNTU_CODENAME") or release.get("VERSION_CODENAME", "")
+    component, packages = ("universe", ubuntu) if "ubuntu" in names else ("main", debian)
+    found = archive_of(system_sources() if system is None else system, codename, component)
+    if not found:
+        raise EngineError(
+            f"Docker Compose v2 is not installed, and the apt sources here have no `{component}` of {codename} to take it from",
+            where="/etc/apt/sources.list and sources.list.d",
+            hint="`add-apt-repository universe` adds it" if component == "universe" else "install Docker Compose v2",
         )
-        _unpack(debs, suite)
-    tool = find_compose()
-    if tool is None:
-        raise EngineError("the Compose program that was downloaded does not run here", where=str(own_folder()))
-    progress.done(task, f"{tool.version}, {tool.origin}")
-    return tool
+    return found, packages
 
 
-def wanted_packages(release: Mapping[str, str]) -> tuple[Source | None, tuple[str, str]]:
-    """Return where Compose v2 comes from on a system (None: its own sources) and the names of the packages.
-
-    Raises:
-        EngineError: a Debian too old to have it, whose sources name no mirror.
-    """
-    if release.get("ID") == "debian":
-        number = release.get("VERSION_ID", "")
-        if number.isdigit() and int(number) < 13:
-            mirror = debian_mirror(release=release)
-            return Source(mirror.uri, FIRST_WITH_V2, ("main",), mirror.signed_by), ("docker-compose", "docker-buildx")
-        return None, ("docker-compose", "docker-buildx")
-    return None, ("docker-compose-v2", "docker-buildx")
-
-
-def _unpack(debs: list[Path], suite: str) -> None:
+def _unpack(debs: Sequence[Path], suite: str) -> None:
     folder = own_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    for deb in debs:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
-            subprocess.run(["dpkg-deb", "-x", deb, scratch], check=True, capture_output=True)
-            for name in PLUGINS:
-                for program in Path(scratch).rglob(f"cli-plugins/{name}"):
-                    program.replace(folder / name)  # whole or not at all: two labctls may do this at once
-        if deb.name.startswith("docker-compose"):
-            package, version, _ = deb.name.split("_", 2)
-            facts = {"package": package, "version": version.replace("%3a", ":"), "suite": suite}
-            (folder / "origin.json").write_text(json.dumps(facts) + "\n")
+            for deb in debs:
+                subprocess.run(["dpkg-deb", "-x", deb, scratch], check=True, capture_output=True, text=True)
+            (Path(scratch) / "origin.json").write_text(json.dumps(_facts(debs, suite)) + "\n")
+            # Each whole or not at all, Compose last: two labctls may do this at once, and whoever sees Compose has all.
+            for name in ("origin.json", *reversed(PLUGINS)):
+                for found in [Path(scratch) / name, *Path(scratch).rglob(f"cli-plugins/{name}")]:
+                    if found.is_file():
+                        found.replace(folder / name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        raise EngineError(
+            f"Compose v2 could not be unpacked: {said.strip()}",
+            where=str(folder),
+            hint="is there room, and may you write there? LABCTL_HOME names another folder",
+        ) from error
+
+
+def _facts(debs: Sequence[Path], suite: str) -> Mapping[str, str]:
+    for deb in debs:
+        package, version, _ = unquote(deb.name).split("_", 2)
+        if package.startswith("docker-compose"):
+            return {"package": package, "version": version, "suite": suite}
+    return {}

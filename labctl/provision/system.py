@@ -3,7 +3,9 @@
 import os
 import shlex
 import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,11 @@ from labctl.progress import Progress
 
 OS_RELEASE = Path("/etc/os-release")
 ENGINE_PACKAGE = "docker.io"
-APT_ENV = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+ENGINE_SOCKET = "/var/run/docker.sock"
+START_SECONDS = 30  # a first start makes its networks and storage: 2 to 5 s
+NO_ENGINE = "there is no Docker engine on this machine"
+# Beside the engine: without them, where the kernel has AppArmor no container starts, and no registry is trusted.
+ENGINE_COMPANIONS = ("apparmor", "ca-certificates")
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,13 @@ def as_root(command: str) -> str:
 
 
 def engine_problem(
-    cause: str, socket: str | None, *, has_engine: bool | None = None, release: Mapping[str, str] | None = None
+    cause: str, socket_path: str | None, *, has_engine: bool | None = None, release: Mapping[str, str] | None = None
 ) -> Problem:
     """Return what to say when the engine does not answer.
 
     Args:
         cause: the connection's error, in small letters.
-        socket: path of its Unix socket; None where it is elsewhere.
+        socket_path: path of its Unix socket; None where it is elsewhere.
         has_engine: whether the engine's program is installed; looked up where None.
         release: facts of `/etc/os-release`; read where None.
     """
@@ -65,7 +71,7 @@ def engine_problem(
     if "permission denied" in cause:
         hint = "`sudo usermod -aG docker $USER`, then log in again; or run this command with `sudo`"
         return Problem("you have no permission on the Docker engine's socket", hint)
-    if socket is None:
+    if socket_path is None:
         return Problem(
             f"the Docker engine does not answer: {cause}",
             "is the address right? DOCKER_HOST or `docker context` names it",
@@ -79,12 +85,8 @@ def engine_problem(
         return Problem("the Docker engine is installed but does not run", f"`{start}` starts it")
     if is_debian_like(release):
         command = as_root(f"apt-get install -y {ENGINE_PACKAGE}")
-        return Problem(
-            "there is no Docker engine on this machine",
-            f"`{command}` installs it; so does this command with --yes",
-            True,
-        )
-    return Problem("there is no Docker engine on this machine", "see docs.docker.com/engine/install for this system")
+        return Problem(NO_ENGINE, f"`{command}` installs it; so does this command with --yes", True)
+    return Problem(NO_ENGINE, "see docs.docker.com/engine/install for this system")
 
 
 def offer_engine(
@@ -102,20 +104,44 @@ def offer_engine(
     Raises:
         EngineError: the installation failed.
     """
-    problem = engine_problem(error.what.lower(), "" if "permission" not in error.what else None)
-    if not problem.installable or "no Docker engine" not in error.what:
+    if error.what != NO_ENGINE or not is_debian_like(os_release()):
         return False
     question = f"There is no Docker engine here. Install the package `{ENGINE_PACKAGE}`?"
     if not (assume_yes or (ask and ask(question))):
         return False
-    install_package(ENGINE_PACKAGE, progress)
+    install_package(ENGINE_PACKAGE, progress, *ENGINE_COMPANIONS)
     if not Path("/run/systemd/system").is_dir():
-        _run([*_sudo(), "service", "docker", "start"], "the engine could not be started")
+        _must([*_sudo(), "service", "docker", "start"], "the engine could not be started")
+    progress.update(ENGINE_PACKAGE, "waiting for the engine to answer")
+    if not _answers(ENGINE_SOCKET, START_SECONDS):
+        raise EngineError(
+            f"the Docker engine was installed and does not answer after {START_SECONDS} s",
+            where=ENGINE_SOCKET,
+            hint=f"`{as_root('journalctl -u docker')}` or /var/log/docker.log shows why",
+        )
+    progress.done(ENGINE_PACKAGE, "the engine runs")
     return True
 
 
-def install_package(package: str, progress: Progress) -> None:
-    """Install a package of the system's own by apt-get.
+def _answers(path: str, seconds: float) -> bool:
+    """Wait until somebody listens on a Unix socket; one that we may not use counts, that is told apart later."""
+    end = time.monotonic() + seconds
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except PermissionError:
+                return True
+            except OSError:
+                if time.monotonic() > end:
+                    return False
+            else:
+                return True
+        time.sleep(0.1)
+
+
+def install_package(package: str, progress: Progress, *others: str) -> None:
+    """Install a package of the system's own by apt-get, and others with it.
 
     Raises:
         EngineError: not root, and no way to become it; or apt-get failed.
@@ -126,11 +152,11 @@ def install_package(package: str, progress: Progress) -> None:
             hint=f"as root: `apt-get install -y {package}`",
         )
     progress.update(package, "installing the package")
-    install = [*_sudo(), "apt-get", "install", "-y", "--no-install-recommends", package]
-    if not _try(install):
+    install = [*_apt_get(), "install", package, *others]
+    if _run(install).returncode:
         # a machine whose package lists are old or empty
-        _run([*_sudo(), "apt-get", "update"], "the package lists could not be fetched")
-        _run(install, f"package `{package}` could not be installed")
+        _must([*_apt_get(), "update"], "the package lists could not be fetched")
+        _must(install, f"package `{package}` could not be installed")
     progress.done(package, "installed")
 
 
@@ -138,14 +164,20 @@ def _sudo() -> list[str]:
     return [] if os.geteuid() == 0 else ["sudo"]
 
 
-def _try(argv: Sequence[str]) -> bool:
-    return subprocess.run(argv, env=os.environ | APT_ENV, capture_output=True, check=False).returncode == 0
+def _apt_get() -> list[str]:
+    # by `env`, since sudo passes no environment on; the lock may be held by the updates of a machine just started
+    env = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8"]
+    return [*_sudo(), *env, "apt-get", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
 
 
-def _run(argv: Sequence[str], what: str) -> None:
-    result = subprocess.run(
-        argv, env=os.environ | APT_ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+def _run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
+
+
+def _must(argv: Sequence[str], what: str) -> None:
+    result = _run(argv)
     if result.returncode:
         lines = "\n".join(f"  | {line}" for line in result.stdout.splitlines()[-8:])
         raise EngineError(f"{what}:\n{lines}", where=shlex.join(argv), hint="run that command by itself to see more")
