@@ -15,14 +15,17 @@ from labctl.errors import LabError
 from labctl.model import LAB, LabSpec
 
 
-def create_network(api: APIClient, lab: LabSpec, key: str, *, internal: bool) -> str:
-    """Create a network of a lab and return its name; the lab's wire has IPv4 and IPv6.
+def network_name(lab: LabSpec, key: str) -> str:
+    """Return a fresh name: engine 20.10 can keep a removed network half alive (moby#43286), and then its name is spoilt."""
+    return f"{lab.project}_{key}_{secrets.token_hex(2)}"
+
+
+def create_network(api: APIClient, lab: LabSpec, key: str, name: str, *, internal: bool) -> None:
+    """Create a network of a lab; the lab's wire has IPv4 and IPv6.
 
     Raises:
         LabError: no subnet of ours is free, or the engine refuses.
     """
-    # A name of its own each time: engine 20.10 can keep a removed network half alive (moby#43286).
-    name = f"{lab.project}_{key}_{secrets.token_hex(2)}"
     labels = compose_labels(lab, network=key)
     range4 = own_range()
     ipv6 = internal
@@ -42,20 +45,20 @@ def create_network(api: APIClient, lab: LabSpec, key: str, *, internal: bool) ->
             if "overlap" in text:  # taken since we looked, by a lab that comes up beside this one
                 continue
             if ipv6 and "ipv6" in text:
-                return create_ipv4_only(api, name, subnet4, labels)
+                create_ipv4_only(api, name, subnet4, labels)
+                return
             raise refused(f"network `{name}` could not be created", error) from error
-        return name
+        return
     raise LabError(
         f"no subnet is left for lab `{lab.name}` in {range4}{_holders(api)}",
         hint="`labctl down --all` frees those of labs; the variable LABCTL_SUBNETS names another range",
     )
 
 
-def create_ipv4_only(api: APIClient, name: str, subnet: str, labels: dict[str, str]) -> str:
+def create_ipv4_only(api: APIClient, name: str, subnet: str, labels: dict[str, str]) -> None:
     """Create the lab's network on an engine whose kernel has no IPv6."""
     pools = IPAMConfig(pool_configs=[IPAMPool(subnet)])
     api.create_network(name, "bridge", ipam=pools, labels=labels, internal=True)
-    return name
 
 
 def _taken(api: APIClient) -> list[IPNetwork]:

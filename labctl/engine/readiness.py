@@ -4,8 +4,6 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from labctl.engine.failures import Watch, died, last_lines
@@ -29,22 +27,14 @@ def wait_ready(
     watch: Watch,
     progress: Progress,
     timeout: float,
-    starts: Sequence[Future[None]],
 ) -> None:
-    """Return once every port of the step answers.
+    """Return once every port of the step answers; called when all hosts run, since a name that is asked too early costs a second.
 
     Raises:
-        LabError: a host could not be started, or ended while starting, or a port did not answer within `timeout` s.
+        LabError: a host ended while starting, or a port did not answer within `timeout` s.
     """
     news: queue.SimpleQueue[str | Executed | BaseException] = queue.SimpleQueue()
     watch.tell(lambda host, container, code: news.put(died(engine.api, host, container, code)))
-
-    def tell_failure(start: Future[None]) -> None:
-        if not start.cancelled() and (error := start.exception()):
-            news.put(error)
-
-    for start in starts:
-        start.add_done_callback(tell_failure)
     client = engine.look(lab.name).host(step.client)
     if client is None:
         raise LabError(f"host `{step.client}` vanished while lab `{lab.name}` came up")
@@ -91,8 +81,6 @@ def wait_ready(
         _wait_for_health(engine, lab, news, timeout)
     elif item.exit:
         raise _late(engine, lab, late, timeout, item)
-    for start in starts:
-        start.result()
     progress.done(step.client, "ready")
 
 

@@ -19,7 +19,7 @@ from docker.tls import TLSConfig
 
 from labctl.engine import failures
 from labctl.engine.endpoint import Endpoint, find_endpoint
-from labctl.engine.networks import create_network
+from labctl.engine.networks import create_network, network_name
 from labctl.engine.peek import read_container
 from labctl.engine.readiness import wait_ready
 from labctl.engine.translate import compose_labels, container_body, container_name, volume_name
@@ -258,15 +258,15 @@ class _Action:
             for network in self.engine.look(self.lab.name).networks:
                 self.networks[network.key] = network.name
             self._each(pool, self.create_volume, _of(steps, CreateVolume))
-            made = [pool.submit(self.create_network, step) for step in _of(steps, CreateNetwork)]
-            _all(made)
-            by_name = {step.host.name: step for step in creations}
-            started = {step.name: pool.submit(self.start_host, step.name, by_name.get(step.name)) for step in starts}
-            for step in _of(steps, Wait):
-                if step.client in started:
-                    _all([started[step.client]])
-                wait_ready(self.engine, self.lab, step, watch, self.progress, timeout, list(started.values()))
-            _all(list(started.values()))
+            for step in _of(steps, CreateNetwork):
+                self.networks[step.key] = network_name(self.lab, step.key)
+            # A container needs its networks when it starts, not when it is created.
+            created = [pool.submit(self.create_host, step) for step in creations]
+            _all([*created, *(pool.submit(self.create_network, step) for step in _of(steps, CreateNetwork))])
+            publishing = {step.host.name for step in creations if step.publish}
+            _all([pool.submit(self.start_host, step.name, step.name in publishing) for step in starts])
+            for waiting in _of(steps, Wait):
+                wait_ready(self.engine, self.lab, waiting, watch, self.progress, timeout)
 
     def _each(self, pool: ThreadPoolExecutor, do: Callable[[Any], None], steps: Sequence[Any]) -> None:
         _all([pool.submit(do, step) for step in steps])
@@ -304,24 +304,28 @@ class _Action:
         self.api.create_volume(volume_name(self.lab, step.key), labels=labels)
 
     def create_network(self, step: CreateNetwork) -> None:
-        name = create_network(self.api, self.lab, step.key, internal=step.internal)
-        self.networks[step.key] = name
-        self.made_networks.append(name)
+        create_network(self.api, self.lab, step.key, self.networks[step.key], internal=step.internal)
+        self.made_networks.append(self.networks[step.key])
 
-    def start_host(self, name: str, creation: CreateHost | None) -> None:
-        container = container_name(self.lab, name)
+    def create_host(self, step: CreateHost) -> None:
+        name, container = step.host.name, container_name(self.lab, step.host.name)
+        self.progress.update(name, "creating")
+        body = container_body(self.lab, step.host, self.networks[LAB_NETWORK], publish=step.publish)
         try:
-            if creation:
-                self.progress.update(name, "creating")
-                body = container_body(self.lab, creation.host, self.networks[LAB_NETWORK], publish=creation.publish)
-                self.api.create_container_from_config(body, container)  # type: ignore[no-untyped-call]
-                self.made_hosts.append(container)
-                if creation.publish:
-                    self.api.connect_container_to_network(container, self.networks[publish_network(name)])
-            self.progress.update(name, "starting")
-            self.api.start(container)
+            self.api.create_container_from_config(body, container)  # type: ignore[no-untyped-call]
         except ImageNotFound as error:
-            raise failures.no_image(creation.host.image if creation else name) from error
+            raise failures.no_image(step.host.image) from error
+        except APIError as error:
+            raise failures.not_started(self.api, self.lab, name, error) from error
+        self.made_hosts.append(container)
+
+    def start_host(self, name: str, publish: bool) -> None:
+        container = container_name(self.lab, name)
+        self.progress.update(name, "starting")
+        try:
+            if publish:
+                self.api.connect_container_to_network(container, self.networks[publish_network(name)])
+            self.api.start(container)
         except APIError as error:
             raise failures.not_started(self.api, self.lab, name, error) from error
 
