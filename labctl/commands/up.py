@@ -141,8 +141,8 @@ def down(
             )
     told: list[str] = []
     for name in names:
-        with lab_lock(name, progress.note):
-            found = engine.look(name)
+        with lab_lock(name, progress.note) as waited:
+            found = engine.look(name) if waited else there.of(name)
             steps = plan_down(found, keep_volumes=keep_volumes)
             told += map(str, steps)
             if not dry_run:

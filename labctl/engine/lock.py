@@ -18,20 +18,26 @@ def lock_folder() -> Path:
 
 
 @contextmanager
-def lab_lock(lab: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lab's lock; `waiting` is told who holds it where that takes time."""
+def lab_lock(lab: str, waiting: Callable[[str], None]) -> Iterator[bool]:
+    """Hold the lab's lock; `waiting` is told who holds it where that takes time.
+
+    Yields:
+        whether it had to wait: then what was seen of the lab before may be old.
+    """
     folder = lock_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(folder / f"{lab}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        waited = False
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            waited = True
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "?"
             waiting(f"another labctl (process {holder}) is working on lab `{lab}`; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield waited
     finally:
         os.close(handle)
