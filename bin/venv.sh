@@ -63,7 +63,7 @@ print(os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 find_python() { # sets base_python; else bare_python where one lacks only venv
     bare_python=
-    for candidate in python3 python3.13 python3.12 python3.11 python3.14 /usr/bin/python3; do
+    for candidate in python3 python3.13 python3.12 python3.11 python3.14; do
         found=$("$candidate" -I -c "$about_python" 2>/dev/null) || continue
         case $found in
         whole*) base_python=${found#whole } && return 0 ;;

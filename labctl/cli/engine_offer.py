@@ -16,7 +16,7 @@ def offer(error: LabError) -> bool:
     Raises:
         LabError: it could not be installed.
     """
-    yes = bool(os.environ.get("LABCTL_YES"))
+    yes = os.environ.get("LABCTL_YES") == "1"
     with show_progress(quiet=False) as progress:
         return offer_engine(ask=_ask if sys.stdin.isatty() else None, assume_yes=yes, progress=progress, error=error)
 

@@ -1,7 +1,8 @@
 """Compose v2: found where the system has it, else obtained from Debian's or Ubuntu's packages into a folder of our own.
 
 The plugin is a program that also runs by itself, so labctl needs neither the docker CLI nor a place in its plugin folders; the system's
-own Docker packages are never touched. Debian's Compose (2.26) builds by BuildKit without the buildx plugin as well; newer ones want it.
+own Docker packages are never touched. Compose has BuildKit's client in itself (tried: 2.26 of Debian 13, 2.40 of Ubuntu 24.04) and
+builds by it with no buildx in sight; buildx comes along for versions that look for it.
 """
 
 import json
@@ -71,11 +72,12 @@ def _own_origin(folder: Path) -> str:
 
 
 def _version(path: Path) -> str | None:
-    """Return the version of a Compose v2; None for version 1, which is a Python script, and for what does not run."""
+    """Return the version of a Compose v2; None for version 1, and for what does not run."""
     try:
         with path.open("rb") as program:
-            if program.read(2) == b"#!":
-                return None
+            start = program.readline(100)
+        if start.startswith(b"#!") and b"python" in start:
+            return None  # version 1, as Debian 12 has it: half a second to ask
         said = subprocess.run([path, "version", "--short"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -15,6 +15,7 @@ from labctl.progress import Progress
 
 OS_RELEASE = Path("/etc/os-release")
 ENGINE_PACKAGE = "docker.io"
+SYSTEMD = Path("/run/systemd/system")  # there where systemd is the first process: sd_booted(3)
 ENGINE_SOCKET = "/var/run/docker.sock"
 START_SECONDS = 30  # a first start makes its networks and storage: 2 to 5 s
 NO_ENGINE = "there is no Docker engine on this machine"
@@ -77,11 +78,7 @@ def engine_problem(
             "is the address right? DOCKER_HOST or `docker context` names it",
         )
     if has_engine:
-        start = (
-            as_root("systemctl start docker")
-            if Path("/run/systemd/system").is_dir()
-            else as_root("service docker start")
-        )
+        start = as_root("systemctl start docker") if SYSTEMD.is_dir() else as_root("service docker start")
         return Problem("the Docker engine is installed but does not run", f"`{start}` starts it")
     if is_debian_like(release):
         command = as_root(f"apt-get install -y {ENGINE_PACKAGE}")
@@ -110,7 +107,7 @@ def offer_engine(
     if not (assume_yes or (ask and ask(question))):
         return False
     install_package(ENGINE_PACKAGE, progress, *ENGINE_COMPANIONS)
-    if not Path("/run/systemd/system").is_dir():
+    if not SYSTEMD.is_dir():
         _must([*_sudo(), "service", "docker", "start"], "the engine could not be started")
     progress.update(ENGINE_PACKAGE, "waiting for the engine to answer")
     if not _answers(ENGINE_SOCKET, START_SECONDS):

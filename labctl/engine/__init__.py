@@ -1,0 +1,1 @@
+"""Labs on an engine: the only code that talks to Docker."""

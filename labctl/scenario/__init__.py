@@ -1,0 +1,1 @@
+"""The scenario file: its format, its reader, and which scenarios there are."""
