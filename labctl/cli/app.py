@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import rich_click as click
+import click
 
 from labctl import __version__
 from labctl.errors import LabError, UsageError
@@ -46,7 +46,7 @@ lab or an expectation failed, 2 usage or a bad file, 3 no usable engine,
 130 interrupted."""
 
 
-class LazyGroup(click.RichGroup):
+class LazyGroup(click.Group):
     """Knows its commands by a table, so that `--help`, `ls` and completion import nothing heavy."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -92,6 +92,11 @@ def say_yes(value: bool) -> None:
 
 def run_cli(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; what the user can act on is told in words."""
+    if {"--help", "-h"} & set(argv[1:]):
+        # The commands' own help is rich-click's; nothing else pays for importing it.
+        from rich_click.patch import patch
+
+        patch()
     # A `kill` deserves the same clean-up as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

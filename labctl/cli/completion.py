@@ -1,6 +1,6 @@
 """`labctl completion`."""
 
-import rich_click as click
+import click
 from click.shell_completion import get_completion_class
 
 from labctl.cli.app import app

@@ -2,7 +2,7 @@
 
 import sys
 
-import rich_click as click
+import click
 
 from labctl.cli.options import json_option
 from labctl.cli.output import print_json

@@ -3,7 +3,7 @@
 import os
 import sys
 
-import rich_click as click
+import click
 
 from labctl.cli.progress import show_progress
 from labctl.errors import LabError

@@ -2,7 +2,7 @@
 
 import json
 
-import rich_click as click
+import click
 
 from labctl.cli.options import json_option, scenario_argument
 from labctl.cli.output import print_json

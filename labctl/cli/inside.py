@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 
-import rich_click as click
+import click
 
 from labctl.cli.options import host_argument, lab_option
 from labctl.cli.wiring import connect

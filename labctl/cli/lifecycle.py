@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import rich_click as click
+import click
 
 from labctl.cli.options import json_option, lab_option, labs_argument, scenario_argument, talk_options
 from labctl.cli.output import print_json, print_table

@@ -1,6 +1,6 @@
 """`labctl ls`, `ps`, `logs`."""
 
-import rich_click as click
+import click
 
 from labctl.cli.options import hosts_argument, json_option, lab_option
 from labctl.cli.output import print_json, print_table, printable

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import rich_click as click
+import click
 
 JSON_VERSION = 1
 

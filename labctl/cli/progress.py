@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import rich_click as click
+import click
 
 from labctl.progress import Progress, Silent
 

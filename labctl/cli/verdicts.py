@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import rich_click as click
+import click
 
 from labctl.cli.output import JSON_VERSION, printable
 from labctl.commands.run import RunResult, StepResult
