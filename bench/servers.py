@@ -10,6 +10,7 @@ container in CPU time: where the load generator is the limit, the rates hide wha
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,12 +29,13 @@ from labctl.progress import Silent  # noqa: E402
 from labctl.provision.compose_tool import ensure_compose  # noqa: E402
 
 NETWORK = "labctl-bench"
+IMAGES = os.environ.get("LAB_IMAGES", "labctl")
 LABEL = {"labctl.bench": "servers"}
 SERVER_CPU, LOAD_CPU = "0", "1"
 GREET = 'printf "Thank you for connecting"'
 SERVERS = {  # name → (image, command, entrypoint)
-    "tcp-server": ("labctl/tcp-server", None, None),
-    "udp-server": ("labctl/udp-server", None, None),
+    "tcp-server": (f"{IMAGES}/tcp-server", None, None),
+    "udp-server": (f"{IMAGES}/udp-server", None, None),
     "nginx": ("labctl-bench", ["nginx", "-c", "/peers/nginx.conf"], None),
     "socat": (
         "labctl-bench",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 LAB, SCENARIO, ROLE, VERSION = "labctl.lab", "labctl.scenario", "labctl.role", "labctl.version"
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
+_CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry
 # What Compose accepts as a project name, less one: `lab-` goes in front.
 LAB_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 
@@ -79,7 +80,7 @@ class LabSpec:
     @property
     def client(self) -> HostSpec | None:
         """The host from whose side readiness is asked: `client`, or another that runs the client's image."""
-        return next((host for host in self.hosts if host.name == "client" or "labctl/client" in host.image), None)
+        return next((host for host in self.hosts if host.name == "client" or _CLIENT_IMAGE.search(host.image)), None)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 
 COMPOSE = """\
 services:
-  left: &host {image: labctl/client, init: true, user: lab, cap_drop: [ALL], networks: [lab]}
+  left: &host {image: "${LAB_IMAGES:-labctl}/client", init: true, user: lab, cap_drop: [ALL], networks: [lab]}
   right: *host
 networks: {lab: {internal: true}}
 """

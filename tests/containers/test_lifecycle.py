@@ -13,6 +13,7 @@ import docker
 import pytest
 
 ROOT = Path(__file__).parents[2]
+IMAGES = os.environ.get("LAB_IMAGES", "labctl")
 
 
 @pytest.fixture
@@ -147,8 +148,9 @@ class TestTrouble:
     def own_lab(self, tmp_path, command):
         (tmp_path / "compose.yaml").write_text(
             "services:\n"
-            f"  server: {{image: labctl/tcp-server, entrypoint: [sh, -c, {command!r}], expose: ['12345'], init: true, networks: [lab]}}\n"
-            "  client: {image: labctl/client, init: true, networks: [lab]}\n"
+            f"  server: {{<<: &host {{init: true, networks: [lab]}}, image: '{IMAGES}/tcp-server',"
+            f" entrypoint: [sh, -c, {command!r}], expose: ['12345']}}\n"
+            f"  client: {{<<: *host, image: '{IMAGES}/client'}}\n"
             "networks: {lab: {internal: true}}\n"
         )
         (tmp_path / "own.yaml").write_text("scenario: own\ntitle: Own\nhosts: [server, client]\n")
@@ -174,9 +176,9 @@ class TestTrouble:
     def test_an_image_that_is_not_there_is_named(self, labctl, tmp_path):
         path = self.own_lab(tmp_path, "true")
         compose = tmp_path / "compose.yaml"
-        compose.write_text(compose.read_text().replace("labctl/tcp-server", "labctl/none-such"))
+        compose.write_text(compose.read_text().replace("/tcp-server", "/none-such"))
         told = labctl("up", path, "--lab", labctl.name(), code=1)
-        assert "image `labctl/none-such` is not there" in told.stderr
+        assert "/none-such` is not there" in told.stderr
 
     def test_a_range_without_room_is_told(self, labctl, engine):
         one, two = labctl.name(), labctl.name()
