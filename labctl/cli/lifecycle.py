@@ -8,7 +8,7 @@ import click
 from labctl.cli.options import json_option, lab_option, labs_argument, scenario_argument, talk_options
 from labctl.cli.output import print_json, print_table
 from labctl.cli.progress import show_progress
-from labctl.cli.wiring import builder_for, connect
+from labctl.cli.wiring import builder_for, connect, connect_to_clear
 from labctl.scenario.catalog import find_scenario, own_scenarios
 
 publish_option = click.option("--publish", is_flag=True, help="Open the hosts' ports on 127.0.0.1.")
@@ -81,9 +81,9 @@ def down_command(
     labs: tuple[str, ...], everything: bool, keep_volumes: bool, dry_run: bool, as_json: bool, quiet: bool
 ) -> None:
     """Take the named labs down, or the only one that is up; containers, networks and volumes go."""
-    from labctl.commands.up import down
+    from labctl.commands.down import down
 
-    engine = connect()
+    engine = connect_to_clear()
     with show_progress(quiet=quiet) as progress:
         result = down(engine, labs, progress, everything=everything, keep_volumes=keep_volumes, dry_run=dry_run)
     if as_json:
@@ -122,9 +122,10 @@ def run_command(
 ) -> None:
     """Bring SCENARIO up, play its steps, judge what they did, take it down. Exits with 1 where an expectation failed."""
     from labctl.cli.verdicts import Verdicts, write_junit, write_report
+    from labctl.commands.down import down
     from labctl.commands.prepare import load
     from labctl.commands.run import play
-    from labctl.commands.up import down, up
+    from labctl.commands.up import up
 
     entry = find_scenario(scenario)
     engine = connect()

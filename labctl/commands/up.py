@@ -1,6 +1,6 @@
-"""`up` and `down`: bring a lab up, take labs down."""
+"""`up`: bring a lab up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +8,11 @@ from labctl.commands.prepare import wanted
 from labctl.engine.base import Engine, ImageBuilder
 from labctl.engine.compose import source_digest
 from labctl.engine.lock import lab_lock
-from labctl.errors import LabError, UsageError
+from labctl.errors import LabError
 from labctl.model import Found, FoundHost, HostSpec, LabSpec
-from labctl.plan import Step, is_complete, plan_down, plan_up
+from labctl.plan import Step, is_complete, plan_up
 from labctl.progress import Progress
 from labctl.scenario.catalog import Entry
-from labctl.words import nearest
 
 BuilderFor = Callable[[Path], ImageBuilder]
 
@@ -27,14 +26,6 @@ class Upped:
     build: tuple[str, ...]
     steps: tuple[str, ...]
     hosts: tuple[FoundHost, ...] = ()
-
-
-@dataclass(frozen=True)
-class Downed:
-    """What `down` did, or would do."""
-
-    labs: tuple[str, ...]
-    steps: tuple[str, ...]
 
 
 def up(
@@ -112,47 +103,3 @@ def _is_current(host: HostSpec, found: str | None, source: str) -> bool:
 def tagged(image: str) -> str:
     """Return an image's name with its tag, as the engine lists it."""
     return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
-
-
-def down(
-    engine: Engine,
-    labs: Sequence[str],
-    progress: Progress,
-    *,
-    everything: bool = False,
-    keep_volumes: bool = False,
-    dry_run: bool = False,
-) -> Downed:
-    """Take labs down: all that bears their label.
-
-    Args:
-        labs: names; none means the only lab there is.
-        everything: all labs.
-
-    Raises:
-        UsageError: there is no lab of that name, or it is not clear which is meant.
-    """
-    there = engine.look()
-    names = list(there.labs) if everything else list(dict.fromkeys(labs)) or _only(there)
-    for name in names:
-        if name not in there.labs:
-            raise UsageError(
-                f"there is no lab `{name}`{nearest(name, there.labs)}", hint="`labctl ls` shows what is up"
-            )
-    told: list[str] = []
-    for name in names:
-        with lab_lock(name, progress.note) as waited:
-            found = engine.look(name) if waited else there.of(name)
-            steps = plan_down(found, keep_volumes=keep_volumes)
-            told += map(str, steps)
-            if not dry_run:
-                scenario = found.hosts[0].scenario if found.hosts else name
-                engine.act(LabSpec(name, scenario, ()), steps, progress)
-    return Downed(tuple(names), tuple(told))
-
-
-def _only(there: Found) -> list[str]:
-    if len(there.labs) > 1:
-        names = ", ".join(f"`{name}`" for name in there.labs)
-        raise UsageError(f"several labs are up: {names}", hint="name one, or `labctl down --all`")
-    return list(there.labs)

@@ -8,14 +8,11 @@ from labctl.plan import Step
 from labctl.progress import Progress
 
 
-class Engine(Protocol):
-    """A place where labs run; every object in it is found by its labels, never by a file of ours."""
+class Clearing(Protocol):
+    """What taking labs down needs."""
 
     def look(self, lab: str | None = None) -> Found:
         """Report what is there of one lab, or of all labs."""
-
-    def images(self) -> Mapping[str, str]:
-        """Return the lab's images: tag → digest of the sources they were built from (empty where unknown)."""
 
     def act(self, lab: LabSpec, steps: Sequence[Step], progress: Progress, *, timeout: float = 30) -> None:
         """Do the steps of a plan, side by side where they allow it.
@@ -24,6 +21,13 @@ class Engine(Protocol):
             LabError: a host ended while starting, a name or port is in use, no subnet is free, not ready in `timeout` s.
             KeyboardInterrupt: interrupted; what was made so far stands, labelled.
         """
+
+
+class Engine(Clearing, Protocol):
+    """A place where labs run; every object in it is found by its labels, never by a file of ours."""
+
+    def images(self) -> Mapping[str, str]:
+        """Return the lab's images: tag → digest of the sources they were built from (empty where unknown)."""
 
     def exec(
         self,

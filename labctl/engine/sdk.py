@@ -20,19 +20,17 @@ from docker.tls import TLSConfig
 from labctl.engine import failures
 from labctl.engine.endpoint import Endpoint, find_endpoint
 from labctl.engine.networks import create_network, network_name
-from labctl.engine.peek import read_container
+from labctl.engine.peek import look
 from labctl.engine.readiness import wait_ready
+from labctl.engine.removal import Kind, RefusalError, remove
 from labctl.engine.translate import compose_labels, container_body, container_name, volume_name
 from labctl.errors import LabError
-from labctl.model import LAB, SOURCE, Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
+from labctl.model import SOURCE, Executed, Found, FoundHost, LabSpec
 from labctl.plan import (
     LAB_NETWORK,
     CreateHost,
     CreateNetwork,
     CreateVolume,
-    RemoveHost,
-    RemoveNetwork,
-    RemoveVolume,
     StartHost,
     Step,
     Wait,
@@ -77,20 +75,17 @@ class DockerEngine:
 
     def look(self, lab: str | None = None) -> Found:
         """Report what is there of one lab, or of all labs."""
-        label = {"label": [f"{LAB}={lab}" if lab else LAB]}
-        containers = [read_container(item) for item in self.api.containers(all=True, filters=label)]
-        key = "com.docker.compose.network"
-        networks = [
-            FoundNetwork(item["Id"], item["Labels"][LAB], item["Name"], item["Labels"].get(key, ""))
-            for item in self.api.networks(filters=label)
-        ]
-        key = "com.docker.compose.volume"
-        volumes = [
-            FoundVolume(item["Labels"][LAB], item["Name"], item["Labels"].get(key, ""))
-            for item in self.api.volumes(filters=label)["Volumes"] or ()
-        ]
-        by_name = sorted(containers, key=lambda host: (host.lab, host.name))
-        return Found(tuple(by_name), tuple(networks), tuple(volumes))
+
+        def ask(kind: str, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+            if kind == "containers":
+                return list(self.api.containers(all=True, filters=filters))
+            return list(
+                self.api.networks(filters=filters)
+                if kind == "networks"
+                else self.api.volumes(filters=filters)["Volumes"] or ()
+            )
+
+        return look(ask, lab)
 
     def images(self) -> Mapping[str, str]:
         """Return all images: tag → digest of the sources they were built from."""
@@ -247,9 +242,7 @@ class _Action:
                 self.api.remove_network(network)
 
     def _run(self, steps: Sequence[Step], timeout: float, pool: ThreadPoolExecutor) -> None:
-        self._each(pool, self.remove_host, _of(steps, RemoveHost))
-        self._each(pool, self.remove_network, _of(steps, RemoveNetwork))
-        self._each(pool, self.remove_volume, _of(steps, RemoveVolume))
+        remove(steps, self.delete, self.progress)
         creations = _of(steps, CreateHost)
         starts = _of(steps, StartHost)
         if not starts and not _of(steps, Wait):
@@ -271,33 +264,17 @@ class _Action:
     def _each(self, pool: ThreadPoolExecutor, do: Callable[[Any], None], steps: Sequence[Any]) -> None:
         _all([pool.submit(do, step) for step in steps])
 
-    def remove_host(self, step: RemoveHost) -> None:
-        self.progress.update(step.host.name, "removing")
-        with suppress(NotFound):
-            try:
-                self.api.remove_container(step.host.id, force=True, v=True)
-            except APIError as error:
-                if error.status_code != 409:  # 409: its removal is in progress already
-                    raise failures.refused(f"host `{step.host.name}` could not be removed", error) from error
-        self.progress.done(step.host.name, "removed")
-
-    def remove_network(self, step: RemoveNetwork) -> None:
-        with suppress(NotFound):
-            try:
-                self.api.remove_network(step.network.id)
-            except APIError as error:
-                # moby#43286: engine 20.10 now and then counts an endpoint that is gone; only its restart mends that.
-                # Labs take fresh network names, so it stands in nobody's way.
-                self.progress.note(
-                    f"warning: network `{step.network.name}` is still held by the engine: {error.explanation}"
-                )
-
-    def remove_volume(self, step: RemoveVolume) -> None:
-        with suppress(NotFound):
-            try:
-                self.api.remove_volume(step.volume.name)
-            except APIError as error:
-                raise failures.refused(f"volume `{step.volume.name}` could not be removed", error) from error
+    def delete(self, kind: Kind, ident: str) -> None:
+        """Take one object away; see `removal`."""
+        try:
+            if kind == "containers":
+                self.api.remove_container(ident, force=True, v=True)
+            elif kind == "networks":
+                self.api.remove_network(ident)
+            else:
+                self.api.remove_volume(ident)
+        except APIError as error:
+            raise RefusalError(error.status_code or 0, failures.explain(error)) from error
 
     def create_volume(self, step: CreateVolume) -> None:
         labels = compose_labels(self.lab, volume=step.key)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from labctl.commands.down import down
 from labctl.commands.hosts import choose_host, logs, ps
 from labctl.commands.run import judge, play
-from labctl.commands.up import down, needs_build, tagged, up
+from labctl.commands.up import needs_build, tagged, up
 from labctl.engine.compose import source_digest
 from labctl.engine.fake import FakeEngine
 from labctl.errors import LabError, UsageError
