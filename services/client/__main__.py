@@ -1,6 +1,7 @@
 """`lab TOPIC VERB …`: the clients of the lab, each topic imported when it is asked for."""
 
 import sys
+from collections.abc import Callable
 
 TOPICS = {
     "tcp": "greet, echo, chat, time, daytime, discard, chargen over TCP",
@@ -23,7 +24,8 @@ def main(argv: list[str]) -> int:
         if topic in TOPICS:
             from importlib import import_module
 
-            return int(import_module(f"services.client.{topic}").main(rest))
+            module = import_module(f"services.client.{topic}")
+            return tell_modules(topic, module.main) if rest in (["-h"], ["--help"]) else int(module.main(rest))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `lab tcp chargen … | head`
@@ -35,6 +37,19 @@ def main(argv: list[str]) -> int:
     known = ", ".join(TOPICS)
     sys.stderr.write(f"error: there is no topic `{topic}`; known: {known}\n" if topic else USAGE)
     return 2
+
+
+def tell_modules(topic: str, run: Callable[[list[str]], int]) -> int:
+    """Print a topic's help, and after it what became of Python's modules for its protocols."""
+    from services.client.topics import modules
+
+    try:
+        code = run(["--help"])
+    except SystemExit as done:  # argparse's way to end
+        code = int(done.code or 0)
+    told = modules(topic)
+    sys.stdout.write(f"\n{told}\n" if told else "")
+    return code
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
 """The documents name what there is."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from labctl.cli.app import COMMANDS
 from labctl.scenario.catalog import own_scenarios
+from services.client.__main__ import TOPICS
+from services.client.topics import PROTOCOLS, modules
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -33,3 +39,36 @@ def test_links_lead_to_files(path):
 
 def test_the_readme_begins_with_the_two_commands():
     assert README.index("bin/labctl run tcp-demo") < README.index("bin/test") < 700
+
+
+class TestProtocols:
+    """docs/protocols.md is made of the table that the clients read, and the table names what compose.yaml has."""
+
+    def test_the_page_is_what_the_table_makes(self):
+        made = subprocess.run(
+            [sys.executable, "-c", "import runpy; print(runpy.run_path('docs/protocols.py')['page'](), end='')"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert (ROOT / "docs" / "protocols.md").read_text() == made.stdout, "run docs/protocols.py"
+
+    def test_every_port_of_every_server_has_its_row(self):
+        rows = {(host, port) for row in PROTOCOLS for host in row.host.split(", ") for port in row.ports}
+        for name, service in SERVICES.items():
+            for port in service.get("expose", ()):
+                assert (name, port) in rows, f"{name} {port}"
+
+    @pytest.mark.parametrize("row", PROTOCOLS, ids=lambda row: row.name)
+    def test_hosts_and_scenarios_of_a_row_belong_together(self, row):
+        for host in set(row.host.split(", ")) & set(SERVICES):
+            assert set(row.scenario.split(", ")) & set(SERVICES[host]["profiles"]), host
+
+    @pytest.mark.parametrize("topic", sorted({topic for topic in TOPICS if modules(topic)}))
+    def test_a_client_tells_the_modules_of_its_topic(self, topic):
+        done = subprocess.run(
+            [sys.executable, "-m", "services.client", topic, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert modules(topic) in done.stdout
