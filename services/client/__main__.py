@@ -6,6 +6,9 @@ from collections.abc import Callable
 TOPICS = {
     "tcp": "greet, echo, chat, time, daytime, discard, chargen over TCP",
     "udp": "greet, echo, time, daytime, discard, chargen over UDP",
+    "file": "ls, get, put, stat, hash, rm, mirror: files over the lab's own protocol",
+    "web": "source, get, links: pages and images over HTTP",
+    "rpc": "list, call: procedures over HTTP, by XML-RPC",
     "ip": "this host's name and addresses, and those of a name",
     "wait": "wait until HOST:PORT answers",
 }
@@ -15,6 +18,8 @@ USAGE += "\n\n`lab TOPIC --help` tells more. The first lessons' programs are in 
 
 def main(argv: list[str]) -> int:
     """Run one command; exits with 0 done, 1 failed, 2 usage, 130 interrupted."""
+    from services.client.errors import ReaderGoneError
+
     topic, rest = (argv[0], argv[1:]) if argv else ("", [])
     try:
         if topic == "wait":  # asked for each lab that comes up: first, and light
@@ -28,7 +33,7 @@ def main(argv: list[str]) -> int:
             return tell_modules(topic, module.main) if rest in (["-h"], ["--help"]) else int(module.main(rest))
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `lab tcp chargen … | head`
+    except (BrokenPipeError, ReaderGoneError):  # `lab tcp chargen … | head`
         sys.stderr.close()
         return 1
     if topic in ("-h", "--help", "help"):

@@ -14,6 +14,10 @@ class ClientError(Exception):
         self.hint = hint
 
 
+class ReaderGoneError(Exception):
+    """Nobody reads our stdout any more: `lab … | head`."""
+
+
 HINTS = {
     errno.ECONNREFUSED: ("the connection was refused: the host is there, nobody listens on that port", "`ss -ltn` there shows who does"),
     errno.ECONNRESET: ("the connection was reset by the peer", "it closed while octets were still under way"),
@@ -51,8 +55,11 @@ def report(error: Exception, place: str) -> int:
 def show(octets: bytes) -> None:
     """Print a peer's octets: as they are into a pipe, and onto a terminal without what could move its cursor."""
     if octets and not sys.stdout.isatty():
-        sys.stdout.buffer.write(octets)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(octets)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError as error:  # not to be taken for the peer's
+            raise ReaderGoneError from error
         return
     text = octets.decode("utf-8", "replace").replace("\r\n", "\n")
     sys.stdout.write("".join(char if char in "\n\t" or char.isprintable() else repr(char)[1:-1] for char in text))

@@ -20,6 +20,15 @@ def seconds(text: str) -> float:
     return value
 
 
+def rate(text: str) -> int:
+    """Read octets a second for argparse: `800`, `500k`, `2m` (1,000 and 1,000,000)."""
+    factor = {"k": 1000, "m": 1_000_000}.get(text[-1:].lower(), 1)
+    number = text[:-1] if factor > 1 else text
+    if not number.isdecimal() or not int(number):
+        raise argparse.ArgumentTypeError(f"`{text}` is not a number of octets: `800`, `500k`, `2m`")
+    return int(number) * factor
+
+
 def add_verb(
     verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, port: int | None
 ) -> argparse.ArgumentParser:
@@ -30,8 +39,13 @@ def add_verb(
         verb.add_argument("port", metavar="PORT", type=port_number)
     else:
         verb.add_argument("port", metavar="PORT", type=port_number, nargs="?", default=port, help=f"default {port}")
+    add_connection(verb)
+    return verb
+
+
+def add_connection(verb: argparse.ArgumentParser) -> None:
+    """Add `-4`, `-6`, `--timeout`."""
     families = verb.add_mutually_exclusive_group()
     families.add_argument("-4", dest="ipv4", action="store_true", help="IPv4 alone")
     families.add_argument("-6", dest="ipv6", action="store_true", help="IPv6 alone")
     verb.add_argument("--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help="default %(default)g")
-    return verb

@@ -8,8 +8,14 @@ TIMEOUT = 1.5  # seconds
 
 def check_stream(port: int, words: bytes) -> int:
     """Return 0 where the server at 127.0.0.1 says `words` on connecting, else 1."""
+    return ask_stream(port, b"", words)
+
+
+def ask_stream(port: int, question: bytes, words: bytes) -> int:
+    """Return 0 where the server at 127.0.0.1 answers a question with `words`, else 1."""
     try:
         with socket.create_connection(("127.0.0.1", port), TIMEOUT) as conn:
+            conn.sendall(question)
             said = b""
             while len(said) < len(words) and (data := conn.recv(1024)):
                 said += data

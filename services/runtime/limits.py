@@ -37,11 +37,14 @@ def variable(name: str) -> str:
     return "LAB_IDLE" if name == "idle" else f"LAB_MAX_{name.upper()}"
 
 
-def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Add the flags of the limits to a server's command line."""
+def add_arguments(
+    parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ, defaults: Limits | None = None
+) -> None:
+    """Add the flags of the limits to a server's command line; `defaults` are its own, where they are not everybody's."""
+    usual = defaults or Limits()
     for field in fields(Limits):
         flag = "--idle" if field.name == "idle" else f"--max-{field.name}"
-        default = environ.get(variable(field.name), field.default)
+        default = environ.get(variable(field.name), getattr(usual, field.name))
         parser.add_argument(
             flag, dest=field.name, type=positive(type(field.default)), default=default, metavar="N",
             help=f"{HELP[field.name]} (default {default}; {variable(field.name)})",

@@ -33,7 +33,9 @@ TURNED_AWAY = 64
 class Core(Protocol):
     """What `protocol.py` gives: one end of one connection, without socket, clock or thread."""
 
-    closing: bool
+    @property
+    def closing(self) -> bool:
+        """Whether nothing is left but to close, after what is to be sent."""
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the peer."""

@@ -1,0 +1,424 @@
+"""One connection of the file server: requests in, files out by sendfile(2), files in through threads that wait for the disk.
+
+The loop never waits for the disk but to open a file and to read a small one. While a request is answered nothing more is read from its
+client, and of a PUT no more is read than the disk takes: what waits in memory is bounded.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from services.file import grammar
+from services.file.grammar import Delete, Get, Hash, List, Put, RefusalError, Request, Stat
+from services.file.protocol import BodyBroken, BodyEnded, BodyReceived, Event, ServerConnection
+from services.file.store import Store
+from services.file.uploads import Upload
+from services.runtime.log import peer_name
+from services.runtime.stream import Core, Stream, StreamServer
+from services.wire.errors import RemoteProtocolError
+
+SMALL = 64 << 10  # octets of a body that is read and sent with its reply, in one call
+TURN = 1 << 20  # octets of one file in one turn of the loop: the others have their turn then
+# Octets of one PUT that wait for the disk; all PUTs together have `ALL_WAITING`, and each at least a little.
+WAITING, ALL_WAITING, LEAST_WAITING = 1 << 20, 8 << 20, 64 << 10
+
+T = TypeVar("T")
+
+
+class Disk:
+    """The store, and the threads that wait for it.
+
+    Args:
+        workers: how many.
+    """
+
+    def __init__(self, store: Store, workers: int) -> None:
+        self.store = store
+        self.intakes = 0  # PUTs under way
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="disk")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Do in a thread what waits for the disk."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something go on beside the loop's other work."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Let come to its end what was started, then close the store."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._workers.shutdown()
+        self.store.close()
+
+
+class Outgoing:
+    """A body on its way out: a file, or octets in memory.
+
+    Args:
+        handle: descriptor of the file; closed in the end.
+        octets: what is sent where there is no file.
+    """
+
+    def __init__(self, left: int, *, handle: int = -1, offset: int = 0, octets: bytes = b"") -> None:
+        self.left = left
+        self._handle = handle
+        self._offset = offset
+        self._octets = memoryview(octets)
+
+    @property
+    def held(self) -> int:
+        """Octets that wait in this process's memory."""
+        return self.left if self._octets else 0
+
+    def send(self, to: int) -> int:
+        """Give the kernel what it takes, at most `TURN` octets, and return how many.
+
+        Raises:
+            BlockingIOError: it takes none now.
+            OSError: the connection is broken, or the file is shorter than it was.
+        """
+        octets = min(self.left, TURN)
+        if self._handle >= 0:
+            sent = os.sendfile(to, self._handle, self._offset, octets)
+            if not sent:
+                raise OSError("the file became shorter")
+        else:
+            sent = os.write(to, self._octets[self._offset : self._offset + octets])
+        self._offset += sent
+        self.left -= sent
+        return sent
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+class FileStream(Stream):
+    """One connection; see `Stream`, whose limits, idleness and endings hold."""
+
+    __slots__ = ("_disk", "_intake", "_out", "_reentered", "_socket", "_working")
+
+    core: ServerConnection
+
+    def __init__(self, server: StreamServer, label: str, core: Callable[[], Core], disk: Disk) -> None:
+        super().__init__(server, label, core)
+        self._disk = disk
+        self._out: Outgoing | None = None
+        self._socket = -1  # a second descriptor of the socket, for the loop to watch while a body goes out
+        self._intake: Intake | None = None
+        self._working = False  # at something that takes time
+        self._reentered = False
+
+    # -- octets in ----------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self.finished:
+            return
+        self.active = True
+        self.core.receive_data(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        self.active = self.peer_done = True
+        if not self.finished:
+            self.core.receive_eof()
+            self._advance()
+        return not self.finished
+
+    def _advance(self) -> None:
+        """Deal with what came, as far as it goes: until a request takes time, more octets are needed, or the peer does not read."""
+        if self._reentered or self.finished:
+            return
+        self._reentered = True  # a write may call `resume_writing`
+        try:
+            for event in self.core.events():
+                self._handle(event)
+                if self.core.waiting >= TURN:
+                    self.transport.write(self.core.data_to_send())
+                if not self.writable:
+                    break
+        except RemoteProtocolError as error:
+            self.finish(str(error), self.core.data_to_send() + error.reply)
+            return
+        finally:
+            self._reentered = False
+        if self.finished:
+            return
+        if out := self.core.data_to_send():
+            self.transport.write(out)
+        if self._out:
+            self._pump()
+        elif self.core.closing:
+            self.finish("")
+        self.choose_reading()
+
+    def choose_reading(self) -> None:
+        """Read on only where there is room for it; reading on after a pause is the loop's, so that turns alternate."""
+        if self.finished or self.transport.is_closing() or self.peer_done:
+            return
+        if self.takes_more():
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def takes_more(self) -> bool:
+        """Wait with more while a request is answered, or the disk is behind."""
+        return self.writable and self.core.reads and not (self._intake and self._intake.is_full())
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case BodyReceived(data):
+                if self._intake:
+                    self._intake.add(data)
+            case BodyEnded() | BodyBroken():
+                if self._intake:
+                    self._intake.end(whole=isinstance(event, BodyEnded))
+            case Request():
+                try:
+                    self._answer(event)
+                except RefusalError as error:
+                    self.core.refuse(error.code, error.text)
+
+    def _answer(self, request: Request) -> None:
+        store = self._disk.store
+        match request:
+            case Get():
+                self._get(request)
+            case Put(offset=None):
+                self._later(lambda: store.held(request), self.core.reply)
+            case Put():
+                self._intake = Intake(self, self._disk, request)
+                self._working = True
+                self._disk.start(self._intake.run())
+            case Stat(name):
+                entry = store.stat(name)
+                self.core.reply(entry.size, entry.modified)
+            case Hash(name):
+                if known := store.known_digest(name):
+                    self.core.reply(known)
+                else:
+                    self._later(lambda: store.digest(name), self.core.reply)
+            case Delete(name):
+                self._later(lambda: store.delete(name), lambda _: self._deleted(name))
+            case List():
+                self._later(lambda: b"".join(map(grammar.format_entry, store.entries())), self._send_octets)
+
+    def _deleted(self, name: str) -> None:
+        self.core.reply()
+        self.tell("deleted", name=name)
+
+    # -- what takes time ----------------------------------------------------------------------------------------------
+
+    def _later(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Do some work in a thread, answer with what comes of it, go on with the next request."""
+
+        async def go() -> None:
+            try:
+                result = await self._disk.do(work)
+            except RefusalError as error:
+                self.refuse(error)
+            else:
+                self.answer(lambda: then(result))
+
+        self._working = True
+        self._disk.start(go())
+
+    def refuse(self, error: RefusalError) -> None:
+        """Answer the request that took its time with `ERR`."""
+        self.answer(lambda: self.core.refuse(error.code, error.text))
+
+    def answer(self, how: Callable[[], None]) -> None:
+        """Answer the request that took its time."""
+        self.active = True
+        self._working = False
+        self._intake = None
+        if self.finished or self.transport.is_closing():
+            return
+        try:
+            how()
+        except RemoteProtocolError as error:
+            self.finish(str(error), self.core.data_to_send() + error.reply)
+            return
+        self._advance()
+
+    # -- octets out ---------------------------------------------------------------------------------------------------
+
+    def _get(self, request: Get) -> None:
+        handle, facts = self._disk.store.open(request.name)
+        try:
+            left = facts.st_size - request.offset
+            if left < 0:
+                raise RefusalError(416, f"the file has {facts.st_size} octets")
+            octets = left if request.length is None else min(left, request.length)
+            if octets > SMALL:
+                self.core.reply_with_body(octets, facts.st_size)
+                self._out = Outgoing(octets, handle=os.dup(handle), offset=request.offset)
+            else:
+                self.core.reply_with_octets(os.pread(handle, octets, request.offset), facts.st_size)
+        except OSError as error:
+            raise RefusalError(500, f"the server could not read it: {error.strerror}") from error
+        finally:
+            os.close(handle)
+        self.tell("sent", name=request.name, octets=octets)
+
+    def _send_octets(self, octets: bytes) -> None:
+        if len(octets) > SMALL:
+            self.core.reply_with_body(len(octets))
+            self._out = Outgoing(len(octets), octets=octets)
+        else:
+            self.core.reply_with_octets(octets)
+
+    def _pump(self) -> None:
+        """Send of the body what the kernel takes; called again by the loop when it takes more."""
+        out = self._out
+        if not out or self.finished:
+            return
+        if self.transport.get_write_buffer_size():
+            return  # the reply's line goes first; `resume_writing` calls again
+        try:
+            if self._socket < 0:
+                # The loop lets nobody else watch a transport's own descriptor.
+                self._socket = os.dup(self.transport.get_extra_info("socket").fileno())
+                self.server.loop.add_writer(self._socket, self._pump)
+            sent = out.send(self._socket)
+        except BlockingIOError:
+            self.server.hold(self, self.waiting())
+            return
+        except OSError as error:
+            self.abort(error.strerror or str(error))
+            return
+        self.active = True
+        self.core.body_sent(sent)
+        if not out.left:
+            self._end_body()
+            self.server.loop.call_soon(self._advance)
+
+    def _end_body(self) -> None:
+        if self._socket >= 0:
+            self.server.loop.remove_writer(self._socket)
+            os.close(self._socket)
+            self._socket = -1
+        if self._out:
+            self._out.close()
+            self._out = None
+            self.server.hold(self, self.waiting())
+
+    def waiting(self) -> int:
+        """Count also a body that goes out of memory."""
+        return super().waiting() + (self._out.held if self._out else 0)
+
+    def pause_writing(self) -> None:
+        """The peer does not read: neither do we."""
+        self.writable = False
+        self.choose_reading()
+        self.server.hold(self, self.waiting())
+
+    def resume_writing(self) -> None:
+        self.writable = self.active = True
+        self.server.hold(self, 0)
+        if self.finished or self.transport.is_closing():
+            return
+        if self._out:
+            self._pump()
+        else:
+            self._advance()
+        self.choose_reading()
+
+    # -- endings ------------------------------------------------------------------------------------------------------
+
+    def ended(self) -> None:
+        """Give back what the conversation held; of a PUT in its midst, what came is kept to be resumed."""
+        self._end_body()
+        if self._intake:
+            self._intake.end(whole=False)
+
+    def abort(self, reason: str) -> None:
+        super().abort(reason)
+        self.ended()
+
+    def time_out(self) -> None:
+        """Whoever waits for our disk is not idle."""
+        if self._working and not self._intake and not self.finished:
+            self.active = True
+        else:
+            super().time_out()
+
+    def farewell(self, reason: str) -> bytes:
+        """Tell why."""
+        return grammar.error_line(408 if "silent" in reason else 503, reason)
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Write a line to the log, where it has room."""
+        if self.server.log.has_room(event):
+            peer = self.peer or peer_name(self.transport.get_extra_info("peername"))
+            self.server.log.event(event, peer=peer, **facts)
+
+
+class Intake:
+    """A PUT's body on its way to the disk: what comes is written by a thread, while the next octets come."""
+
+    def __init__(self, stream: FileStream, disk: Disk, put: Put) -> None:
+        self._stream = stream
+        self._disk = disk
+        self._put = put
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._whole: bool | None = None  # None: more will come
+        self._more = asyncio.Event()
+
+    def add(self, data: bytes) -> None:
+        """Take octets of the body."""
+        self._pieces.append(data)
+        self._waiting += len(data)
+        self._more.set()
+
+    def end(self, *, whole: bool) -> None:
+        """Be told that no more will come."""
+        if self._whole is None:
+            self._whole = whole
+            self._more.set()
+
+    def is_full(self) -> bool:
+        """Tell whether more should wait in the kernel."""
+        return self._waiting >= max(LEAST_WAITING, min(WAITING, ALL_WAITING // max(1, self._disk.intakes)))
+
+    async def run(self) -> None:
+        """Write all of it, then answer; of one that breaks off, what came is kept."""
+        self._disk.intakes += 1
+        try:
+            upload = await self._disk.do(lambda: self._disk.store.begin(self._put))
+            while await self._write(upload):
+                pass
+            if self._whole:
+                digest = await self._disk.do(upload.finish)
+                self._stream.tell("stored", name=self._put.name, octets=self._put.size)
+                self._stream.answer(lambda: self._stream.core.reply(digest))
+            else:
+                await self._disk.do(upload.break_off)
+        except RefusalError as error:
+            self._stream.refuse(error)
+        finally:
+            self._disk.intakes -= 1
+
+    async def _write(self, upload: Upload) -> bool:
+        """Write what waits, or wait for more; False where all is written that will come."""
+        if not self._pieces:
+            if self._whole is not None:
+                return False
+            self._more.clear()
+            await self._more.wait()
+            return True
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        self._stream.choose_reading()
+        await self._disk.do(lambda: upload.write(pieces))
+        self._stream.active = True
+        return True

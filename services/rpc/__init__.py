@@ -1,0 +1,1 @@
+"""The host `rpc-server`: procedures called over HTTP, by XML-RPC."""
