@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         local = getattr(error, "filename", None)
         return report(error, str(local or f"{options.host}:{options.port}"))
     if getattr(options, "stats", False):
-        sys.stdout.write(f"{client.traffic}\n")
+        sys.stderr.write(f"{client.traffic}\n")
     return code
 
 

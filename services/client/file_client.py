@@ -105,7 +105,10 @@ class FileClient:
     def list(self) -> "list[Entry]":
         """Return all files of the server, by name."""
         body = b"".join(event.data for event in self._exchange(List()) if isinstance(event, BodyReceived))
-        return parse_listing(body)
+        try:
+            return parse_listing(body)
+        except RemoteProtocolError as error:
+            raise ClientError(str(error)) from error
 
     def stat(self, name: str) -> Entry:
         """Return size and time of a file."""

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         local = getattr(error, "filename", None)
         return report(error, str(local or client.place))
     if options.stats:
-        sys.stdout.write(f"{client.traffic}\n")
+        sys.stderr.write(f"{client.traffic}\n")
     return code
 
 

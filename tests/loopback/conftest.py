@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Server:
-    """A server's process; `ports` and `log` as it tells them."""
+    """A server's process; `ports` (or `port`, where it has one without a name) and `log` as it tells them."""
 
     def __init__(self, module, names, *flags, env=None):
-        ports = [flag for name in names for flag in ("--port", f"{name}=0")]
+        ports = [flag for name in names for flag in ("--port", f"{name}=0")] or ["--port", "0"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *ports, "--log-format", "json", *flags],
             cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {}), stdout=subprocess.PIPE, text=True,
@@ -28,6 +28,7 @@ class Server:
         self._reader.start()
         facts = self.event("listening")
         self.ports = {name: facts[name] for name in names}
+        self.port = facts.get("port")
         self.event("ready")
 
     def _read(self):
@@ -48,6 +49,17 @@ class Server:
         with self._news:
             assert self._news.wait_for(seen, timeout), f"no event {name} {facts} in {self.log}"
             return seen()[0]
+
+    @property
+    def rss(self):
+        """Octets of memory that it holds."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def kill(self):
+        """End it at once, as a crash would."""
+        self.process.kill()
+        self.process.wait()
 
     def stop(self):
         """End it with SIGTERM, where it still runs, and return its exit code."""
@@ -75,6 +87,23 @@ def start(tmp_path):
         operator = ["--operator", str(tmp_path / "operator.sock")] if service == "tcp" else []
         names = TCP if service == "tcp" else UDP
         started.append(Server(f"services.{service}", names, *operator, *flags, env={"LAB_LOOP": loop}))
+        return started[-1]
+
+    yield run
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def start_file(tmp_path):
+    """Start a `file-server` on a folder of the test's own, again and again where the test wants it; ended with the test."""
+    started = []
+    root = tmp_path / "root"
+    root.mkdir()
+
+    def run(*flags, loop="uvloop"):
+        started.append(Server("services.file", (), "--root", str(root), *flags, env={"LAB_LOOP": loop}))
+        started[-1].root = root
         return started[-1]
 
     yield run
