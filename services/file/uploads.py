@@ -7,6 +7,7 @@ The next PUT of the same digest, size and name may take a `.part` over, by renam
 under way is a `.part`.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -95,6 +96,10 @@ class Uploads:
                 os.unlink(name, dir_fd=self.folder)
                 gone += size
         return gone
+
+    def clear(self) -> None:
+        """Remove all that broken PUTs left."""
+        self.ledger.change(-self.drop_parts())
 
     def keep(self, scratch: str, key: str) -> int:
         """Keep what a broken PUT brought, unless a longer one is kept; return how many octets went with the shorter.
@@ -202,7 +207,7 @@ class Upload:
         """Add octets.
 
         Raises:
-            RefusalError: they could not be written, or another PUT took over; what came is kept.
+            RefusalError: they could not be written, or another PUT took over; what came is kept, unless the disk is full.
         """
         with self._lock:
             if self._over:
@@ -214,7 +219,11 @@ class Upload:
                     os.fdatasync(self.handle)
                     self._synced = self._written
             except OSError as error:
-                self._leave()
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):  # what is kept for later must not fill the disk
+                    self._drop()
+                    self._uploads.clear()
+                else:
+                    self._leave()
                 raise refusal(error) from error
 
     def _write(self, view: memoryview) -> None:

@@ -94,11 +94,8 @@ class TestSource:
         assert "404 Not Found" in done.stderr
 
     def test_stats_tell_what_it_cost(self, lab):
-        assert re.search(
-            r"^2 round trips, \d+ octets out, \d+ in, segments \d+ out, \d+ in",
-            lab("source", "/", "--stats").stdout,
-            re.M,
-        )
+        told = lab("source", "/", "--stats").stderr
+        assert re.match(r"2 round trips, \d+ octets out, \d+ in, segments \d+ out, \d+ in", told)
 
 
 def test_links_are_resolved_and_told_once(lab, site):

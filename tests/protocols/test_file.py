@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -117,6 +119,14 @@ class TestRequests:
 
     def test_every_code_is_explained(self):
         assert all(CODES[code] in grammar.error_line(code).decode() for code in CODES)
+
+    def test_the_readme_tells_every_request_and_every_code(self):
+        readme = (Path(__file__).parents[2] / "services" / "file" / "README.md").read_text()
+        assert dict(re.findall(r"^\| (\d{3}) \| (.+) \|$", readme, re.M)) == {
+            str(code): text for code, text in CODES.items()
+        }
+        for request in grammar.REQUESTS:
+            assert f"| `{request.usage.removesuffix(' | ?]')}" in readme
 
     def test_an_error_stays_one_line_whatever_it_quotes(self):
         line = grammar.error_line(500, "a\r\nOK 5\x00" + "ü" * 2000)
