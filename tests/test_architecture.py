@@ -23,6 +23,7 @@ RULES = [
     ("services/runtime/*.py", ["services.runtime", "services.wire"], ["uvloop"], False),
     ("services/tcp/*.py", ["services.tcp", "services.wire", "services.runtime"], [], False),
     ("services/udp/*.py", ["services.udp", "services.wire", "services.runtime"], [], False),
+    ("services/ftp/*.py", ["services.ftp", "services.wire", "services.runtime"], ["pyftpdlib"], False),
     ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat"], [], False),
     ("labctl/model.py", ["labctl.model"], [], True),
     ("labctl/plan.py", ["labctl.model"], [], True),

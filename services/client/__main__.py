@@ -6,6 +6,7 @@ from collections.abc import Callable
 TOPICS = {
     "tcp": "greet, echo, chat, time, daytime, discard, chargen over TCP",
     "udp": "greet, echo, time, daytime, discard, chargen over UDP",
+    "ftp": "files over FTP: ls, get, put, rm, mkdir, features; active or passive",
     "ip": "this host's name and addresses, and those of a name",
     "wait": "wait until HOST:PORT answers",
 }
