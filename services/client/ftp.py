@@ -10,6 +10,7 @@ ftplib is still in the standard library. What changed: names are UTF-8 by defaul
 
 import argparse
 import ftplib
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from services.client.topics import protocol
 
 PORT = protocol("FTP").port
 PASSWORD = "LAB_FTP_PASSWORD"  # noqa: S105 - the name of a variable
+HANDOUT = Path("/handouts/ftp.json")  # where a lab's ftp-server leaves its password for this host
 
 
 def main(argv: list[str]) -> int:
@@ -51,7 +53,10 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     common.add_argument("host", metavar="HOST")
     common.add_argument("--port", type=port_number, default=PORT, metavar="PORT", help="default %(default)s")
     common.add_argument("--user", default="anonymous", help="default %(default)s")
-    common.add_argument("--password", help=f"else ${PASSWORD}, else what is typed; it crosses the network in clear")
+    common.add_argument(
+        "--password",
+        help=f"else ${PASSWORD}, else what {HANDOUT} says, else what is typed; it crosses the network in clear",
+    )
     ways = common.add_mutually_exclusive_group()
     ways.add_argument(
         "--passive", dest="active", action="store_false", help="the client opens data connections; the default"
@@ -105,13 +110,17 @@ def read_options(argv: list[str]) -> argparse.Namespace:
 
 
 def password_of(options: argparse.Namespace) -> str:
-    """Return the password: as given, from the environment, typed; for anonymous, whose it is by custom (RFC 1635)."""
+    """Return the password: as given, from the environment, handed out, or typed; anonymous tells who it is, by custom (RFC 1635)."""
     if options.password is not None:
         return str(options.password)
     if options.user == "anonymous":
         return "guest@client"
     if PASSWORD in os.environ:
         return os.environ[PASSWORD]
+    try:
+        return str(json.loads(HANDOUT.read_text())[options.user])
+    except (OSError, ValueError, KeyError):
+        pass  # no lab's ftp-server has been here, or it has no such account
     if not sys.stdin.isatty():
         raise ClientError(
             f"`{options.user}` needs a password", f"`--password`, or ${PASSWORD}; `labctl ps --json` shows it"

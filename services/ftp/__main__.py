@@ -1,4 +1,4 @@
-"""Start the host `ftp-server`, check it, or show its credentials: `python -m services.ftp [--check [PORT] | --credentials]`."""
+"""Start the host `ftp-server`, or check it: `python -m services.ftp [--check [PORT]]`."""
 
 import sys
 
@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     home = os.environ.get("LAB_FTP_HOME", "/srv/ftp")
     parser = argparse.ArgumentParser("services.ftp", description="FTP by pyftpdlib, with the lab's rules.")
     parser.add_argument(
-        "--home", type=Path, default=home, help="folder of files and password (default %(default)s; LAB_FTP_HOME)"
+        "--home", type=Path, default=home, help="folder of files and credentials (default %(default)s; LAB_FTP_HOME)"
     )
     parser.add_argument("--port", type=int, default=21, help="of control connections (default %(default)s)")
     parser.add_argument(
@@ -37,37 +37,18 @@ def main(argv: list[str]) -> int:
             flag, type=positive(type(default)), default=value, metavar="N", help=f"{text} (default {value}; {variable})"
         )
     parser.add_argument(
-        "--credentials", action="store_true", help="print the accounts with a password as JSON, and exit"
-    )
-    parser.add_argument(
         "--check", nargs="?", metavar="PORT", help="alone: ask the server on 127.0.0.1 for its greeting, and exit"
     )
     add_log_format(parser)
     options = parser.parse_args(argv)
-    if options.credentials:
-        return show_credentials(options.home / "password")
     from services.ftp.server import Config, FtpServer
+    from services.runtime.sockets import ANY
 
-    hosts = {"hosts": tuple(options.host)} if options.host else {}
     config = Config(
-        home=options.home, port=options.port, data_port=options.data_port, sockets=options.max_sockets,
-        per_address=options.max_per_address, idle=options.idle, accept=options.accept, **hosts,
+        home=options.home, port=options.port, data_port=options.data_port, hosts=tuple(options.host or ANY),
+        sockets=options.max_sockets, per_address=options.max_per_address, idle=options.idle, accept=options.accept,
     )  # fmt: skip
     return FtpServer(config, Log(options.log_format)).run()
-
-
-def show_credentials(path: "object") -> int:
-    """Print the credentials; 1 where there are none yet."""
-    from pathlib import Path
-
-    from services.ftp.accounts import as_json
-
-    try:
-        sys.stdout.write(as_json(Path(str(path))) + "\n")
-    except OSError as error:
-        sys.stderr.write(f"error: no credentials yet: {error.strerror}\n  at {path}\n")
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

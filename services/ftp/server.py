@@ -19,6 +19,7 @@ from services.runtime.service import DRAIN, allow_descriptors
 from services.runtime.sockets import ANY, bind
 
 HOME = Path("/srv/ftp")
+HANDOUT = Path("/handouts/ftp.json")
 SPARE_FILES = 64  # for files that are being transferred, listening sockets, the log
 
 
@@ -27,7 +28,8 @@ class Config:
     """What the server is started with.
 
     Args:
-        home: folder with `files`, which FTP serves, and `password`, which it does not.
+        home: folder with `files`, which FTP serves, and `credentials.json`, which it does not.
+        handout: where the host `client` finds the same credentials.
         port: of control connections; 0 lets the system choose.
         data_port: from which active data connections come; 0 lets the system choose.
         sockets: open at once: control, data, and ports that wait for data.
@@ -37,6 +39,7 @@ class Config:
     """
 
     home: Path = HOME
+    handout: Path = HANDOUT
     port: int = 21
     data_port: int = DATA_PORT
     hosts: tuple[str, ...] = ANY
@@ -104,10 +107,8 @@ class FtpServer:
         wake = Wake(self._loop)
         try:
             self._start()
-        except OSError as error:
-            self.log.event(
-                "failed", service="ftp-server", reason=error.strerror or str(error), path=error.filename or "-"
-            )
+        except (OSError, ValueError) as error:
+            self.log.event("failed", service="ftp-server", reason=str(error))
             return 1
         self.log.event("ready", service="ftp-server", loop="pyftpdlib")
         pause = None
@@ -123,8 +124,8 @@ class FtpServer:
         config = self.config
         files = config.home / "files"
         seeded = seed.sow(files)
-        password = accounts.read_or_make(config.home / "password")
-        self._set_rules(str(files), password)
+        password = accounts.read_or_make(config.home / "credentials.json", config.handout)
+        self._set_rules(str(files.resolve()), password)
         allowed = allow_descriptors(config.sockets * 2 + SPARE_FILES)
         for bound in bind(socket.SOCK_STREAM, config.port, config.hosts, send_buffer=0):
             port = config.port or bound.getsockname()[1]

@@ -113,6 +113,8 @@ class Session(FTPHandler):
     def log_cmd(self, cmd: str, arg: str, respcode: int, respstr: str) -> None:  # noqa: ARG002 - pyftpdlib's
         """Tell a command and its reply code; of PASS and what is no command, without the argument."""
         known = cmd in self.proto_cmds
+        if self.fs and arg.startswith(self.fs.root):
+            arg = self.fs.fs2ftp(arg)  # as the client knows it
         facts = {"arg": arg} if arg and known and cmd not in ("PASS", "ACCT") else {}
         self.tell("command", command=cmd if known else "?", code=respcode, **facts)
 
