@@ -7,6 +7,7 @@ TOPICS = {
     "tcp": "greet, echo, chat, time, daytime, discard, chargen over TCP",
     "udp": "greet, echo, time, daytime, discard, chargen over UDP",
     "ftp": "files over FTP: ls, get, put, rm, mkdir, features; active or passive",
+    "gopher": "menus, texts, files and searches over Gopher",
     "ip": "this host's name and addresses, and those of a name",
     "wait": "wait until HOST:PORT answers",
 }
