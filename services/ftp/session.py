@@ -80,16 +80,29 @@ class Session(FTPHandler):
     abstracted_fs = Files
     permit_foreign_addresses = False
     permit_privileged_ports = False
+    auth_failed_timeout = 1  # seconds: slows guessing, and holds one of an address's connections meanwhile
     commands = 0
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
-        """Take one command, unless replies to earlier ones pile up."""
+        """Take one command, unless the conversation is over (QUIT may have more behind it), or replies to earlier ones pile up."""
+        if self._closed or self._closing or self._quit_pending:
+            return
         self.commands += 1
         if len(self.producer_fifo) > REPLIES_UNREAD:
             self.tell("ended", reason="the client does not read its replies")
             self.close()
             return
         super().pre_process_command(line, cmd, arg)
+
+    def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
+        """Do one command."""
+        try:
+            super().process_command(cmd, *args, **kwargs)
+        except AttributeError:
+            if (
+                not self._closed
+            ):  # a reply that finds the peer gone closes the session in the midst of a method of pyftpdlib's
+                raise
 
     # -- the log ------------------------------------------------------------------------------------------------------
 
