@@ -94,6 +94,15 @@ class Session(FTPHandler):
             return
         super().pre_process_command(line, cmd, arg)
 
+    def add_channel(self, map: object = None, events: int | None = None) -> None:  # noqa: A002 - pyftpdlib's names
+        """Let the loop watch this connection.
+
+        After a wrong password pyftpdlib watches it again a second later, even where QUIT behind the password has closed it: then the
+        descriptor is nobody's or another's, and the loop would spin.
+        """
+        if not self._closed:
+            super().add_channel(map, events)
+
     def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
         """Do one command."""
         try:

@@ -134,15 +134,17 @@ class Fuzzer:
     async def play(self, dice):
         """Play one session; False where the server has too many and says so."""
         try:
+            reader, writer = await asyncio.open_connection(self.options.host, self.options.port, limit=READ)
+        except OSError:
+            self.refused += 1
+            return True
+        try:
             async with asyncio.timeout(15):
-                reader, writer = await asyncio.open_connection(self.options.host, self.options.port, limit=READ)
                 greeting = await self.listen(reader, 5) if self.options.protocol == "ftp" else b""
                 if greeting.startswith(b"421"):
                     writer.close()
                     return False
                 await self.converse(reader, writer, greeting, dice)
-        except ConnectionRefusedError:
-            self.refused += 1
         except (OSError, asyncio.IncompleteReadError):
             pass  # reset or timed out: the server may
         return True
