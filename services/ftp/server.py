@@ -70,7 +70,8 @@ class Wake:
         self.reader, self.writer = socket.socketpair()
         for end in (self.reader, self.writer):
             end.setblocking(False)
-        loop.register(self.reader.fileno(), self, loop.READ)
+        self._fileno = self.reader.fileno()  # the loop's name for it
+        loop.register(self._fileno, self, loop.READ)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         signal.set_wakeup_fd(self.writer.fileno())
