@@ -3,6 +3,7 @@
 pyftpdlib resolves symbolic links before it compares a path with the root; here are the gaps that it leaves.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from pyftpdlib.filesystems import AbstractedFS, FilesystemError
@@ -32,3 +33,9 @@ class Files(AbstractedFS):
         if not is_plain(prefix) or not self.validpath(dir or "/"):
             raise FilesystemError("the path is outside the root")
         return super().mkstemp(suffix, prefix, dir, mode)
+
+    def format_mlsx(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        """Yield the lines of MLSD and MLST, a file's mode in octal as others write it: pyftpdlib's `0o644` is 0 to lftp."""
+        for line in super().format_mlsx(*args, **kwargs):
+            facts, space, name = line.partition(b" ")
+            yield facts.replace(b"unix.mode=0o", b"unix.mode=0") + space + name

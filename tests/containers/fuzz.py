@@ -153,7 +153,7 @@ class Fuzzer:
         """Send a mutated session, and leave."""
         extra = []
         try:
-            end = dice.choice((b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b""))
+            end = dice.choice((b"\r\n",) * 12 + (b"\n", b"\n", b"\r", b""))
             for line in mutate(dice.choice(self.corpus), dice):
                 said += await self.listen(reader, 0.005)
                 if line == b"{data}":
@@ -164,7 +164,7 @@ class Fuzzer:
                         other.write(dice.randbytes(dice.randrange(5000)))
                     continue
                 await self.send(writer, line + end, dice)
-            said += await self.listen(reader, 0.05 if self.options.protocol == "ftp" else 1)
+            said += await self.listen(reader, 10 if self.options.protocol == "gopher" and b"\n" in end else 0.05)
             self.answered += bool(said)
             if dice.random() < 0.3:
                 with suppress(OSError):
