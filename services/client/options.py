@@ -30,8 +30,13 @@ def add_verb(
         verb.add_argument("port", metavar="PORT", type=port_number)
     else:
         verb.add_argument("port", metavar="PORT", type=port_number, nargs="?", default=port, help=f"default {port}")
-    families = verb.add_mutually_exclusive_group()
-    families.add_argument("-4", dest="ipv4", action="store_true", help="IPv4 alone")
-    families.add_argument("-6", dest="ipv6", action="store_true", help="IPv6 alone")
+    add_families(verb)
     verb.add_argument("--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help="default %(default)g")
     return verb
+
+
+def add_families(parser: argparse.ArgumentParser) -> None:
+    """Add `-4` and `-6`."""
+    families = parser.add_mutually_exclusive_group()
+    families.add_argument("-4", dest="ipv4", action="store_true", help="IPv4 alone")
+    families.add_argument("-6", dest="ipv6", action="store_true", help="IPv6 alone")
