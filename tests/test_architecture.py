@@ -23,6 +23,8 @@ RULES = [
     ("services/runtime/*.py", ["services.runtime", "services.wire"], ["uvloop"], False),
     ("services/tcp/*.py", ["services.tcp", "services.wire", "services.runtime"], [], False),
     ("services/udp/*.py", ["services.udp", "services.wire", "services.runtime"], [], False),
+    ("services/news/*.py", ["services.news", "services.wire", "services.runtime"], [], False),
+    ("services/telnet/*.py", ["services.telnet", "services.wire", "services.runtime"], [], False),
     ("services/ftp/*.py", ["services.ftp", "services.wire", "services.runtime"], ["pyftpdlib"], False),
     ("services/gopher/*.py", ["services.gopher", "services.wire", "services.runtime"], [], False),
     ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat"], [], False),

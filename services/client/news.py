@@ -1,8 +1,8 @@
 """`lab news VERB HOST …`: groups, list, read, post, newnews, on nntplib.
 
-Python's `nntplib` left the standard library in 3.13 (PEP 594). It lives on as a package, unchanged: `standard-nntplib` on the package index,
-`python3-standard-nntplib` in Debian, imported by its old name, as here. Its `NNTP` speaks RFC 3977; what crosses the wire is shown by
-`--commands`.
+Python's `nntplib` left the standard library in 3.13 (PEP 594). It lives on as a package, unchanged: `standard-nntplib` on the package
+index, `python3-standard-nntplib` in Debian, imported by its old name, as here. Its `NNTP` speaks RFC 3977; what crosses the wire is
+shown by `--commands`.
 """
 
 import argparse
@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--body", action="store_true", help="its body alone")
     post = _add(verbs, "post", "post to a group, or to several at once; prints the Message-ID", "group")
     post.add_argument("--subject", required=True, metavar="TEXT")
-    post.add_argument("--from", dest="sender", default="student@lab.test", metavar="ADDRESS", help="default %(default)s")
+    post.add_argument(
+        "--from", dest="sender", default="student@lab.test", metavar="ADDRESS", help="default %(default)s"
+    )
     post.add_argument("--text", metavar="TEXT", help="the body; without it, stdin")
     post.add_argument("--answers", metavar="MESSAGE-ID", help="the article that this one follows up (References)")
     newnews = _add(verbs, "newnews", "list the Message-IDs that came since a time (NEWNEWS)", "group")

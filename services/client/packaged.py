@@ -19,7 +19,9 @@ def packaged(name: str, package: str) -> ModuleType:
     sys.path.append(DIST)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.11 and 3.12 say that it will be gone: that is our text
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # 3.11 and 3.12 say that it will be gone: that is our text
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ClientError(f"Python's `{name}` is not here", f"Debian's package is `{package}`") from error

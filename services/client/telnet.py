@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import sys
 import termios
 import tty
 from pathlib import Path
@@ -64,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--octets", action="store_true", help="show on stderr all that crosses the wire, both ways")
     parser.add_argument("--term", default=os.environ.get("TERM", "dumb"), metavar="TYPE", help="terminal type to tell")
     parser.add_argument(
-        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable to offer by NEW-ENVIRON (repeatable)"
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable to offer by NEW-ENVIRON (repeatable)",
     )
     add_script(parser)
     return parser

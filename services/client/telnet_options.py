@@ -7,13 +7,39 @@ from types import TracebackType
 from typing import Any
 
 from services.telnet.protocol import (
-    DO, DONT, ECHO, IAC, NAWS, NEW_ENVIRON, SB, SE, SGA, TTYPE, WILL, WONT, Command, Negotiation, Scanner, Subnegotiation, Text,
-    command_name, escape, option_name,
+    DO,
+    DONT,
+    ECHO,
+    IAC,
+    NAWS,
+    NEW_ENVIRON,
+    SB,
+    SE,
+    SGA,
+    TTYPE,
+    WILL,
+    WONT,
+    Command,
+    Negotiation,
+    Scanner,
+    Subnegotiation,
+    Text,
+    command_name,
+    escape,
+    option_name,
 )  # fmt: skip
 
 OURS = {SGA, TTYPE, NAWS, NEW_ENVIRON}  # asked to (DO) we agree (WILL) to these
 THEIRS = {SGA, ECHO}  # offered (WILL) we agree (DO) to these
 IS, SEND = 0, 1  # RFC 1091, RFC 1572
+ASKED_FOR = {
+    STATUS,
+    TTYPE,
+    TSPEED,
+    XDISPLOC,
+    OLD_ENVIRON,
+    NEW_ENVIRON,
+}  # options whose parameters begin with IS or SEND
 VAR, VALUE, ESC, USERVAR = 0, 1, 2, 3  # RFC 1572
 WELL_KNOWN = {"USER", "JOB", "ACCT", "PRINTER", "SYSTEMTYPE", "DISPLAY"}  # RFC 1572: VAR; all others are USERVAR
 
@@ -97,7 +123,9 @@ class Wire:
         """Return itself; closed at the end."""
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
         """Close the connection."""
         self._conn.close()
 
@@ -144,7 +172,7 @@ def in_words(event: Text | Command | Negotiation | Subnegotiation) -> str:
 def _parameters_in_words(event: Subnegotiation) -> str:
     if event.option == NAWS and len(event.data) == 4:
         return f"{int.from_bytes(event.data[:2], 'big')} {int.from_bytes(event.data[2:], 'big')}"
-    word = {IS: "IS", SEND: "SEND"}.get(event.data[0] if event.data else -1)
+    word = {IS: "IS", SEND: "SEND"}.get(event.data[0]) if event.data and event.option in ASKED_FOR else None
     rest = event.data[1:] if word else event.data
     return " ".join(part for part in (word, f'"{_quoted(rest)}"' if rest else "") if part)
 

@@ -34,7 +34,11 @@ def add_script(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a scripted conversation."""
     script = parser.add_argument_group("by script", "without these, stdin and stdout are the terminal")
     script.add_argument("--login", metavar="USER", help="answer `login:` with this")
-    script.add_argument("--password", metavar="TEXT", help="answer `Password:` with this; without it, what the lab handed out, or what is typed")
+    script.add_argument(
+        "--password",
+        metavar="TEXT",
+        help="answer `Password:` with this; without it, what the lab handed out, or what is typed",
+    )
     script.add_argument(
         "--run", action=Step, dest="script", metavar="COMMAND",
         help="run it after logging in, print what it says, end with its exit code (repeatable)",

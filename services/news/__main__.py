@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"error: the news spool could not be made: {error}\n")
         return 1
     # -d: in the foreground, news log to stdout; -c 0: articles of any age are taken.
-    os.execv(INND, [INND, "-d", "-c", "0"])  # noqa: S606 - no shell is wanted
+    return os.execv(INND, [INND, "-d", "-c", "0"])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

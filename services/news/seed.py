@@ -1,8 +1,8 @@
 """What INN finds at its first start: the lab's groups, and a first article in each of some.
 
-    /var/spool/news/db/active          group high-water low-water flag
-    /var/spool/news/db/newsgroups      group, tab, what it is about
-    /var/spool/news/articles/lab/announce/1
+/var/spool/news/db/active          group high-water low-water flag
+/var/spool/news/db/newsgroups      group, tab, what it is about
+/var/spool/news/articles/lab/announce/1
 """
 
 import email.utils

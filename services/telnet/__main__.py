@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
 
     from services.runtime.limits import add_log_format, positive
     from services.runtime.log import Log
+    from services.runtime.sockets import ANY
     from services.telnet.accounts import write_accounts
     from services.telnet.server import Config, TelnetServer
 
@@ -48,8 +49,8 @@ def main(argv: list[str]) -> int:
         write_accounts(os.environ.pop("LAB_TELNET_PASSWORD", ""))  # out of the environment of all that runs below
     except (OSError, ValueError) as error:
         parser.error(f"the account could not be made: {error}")
-    hosts = {"hosts": tuple(options.host)} if options.host else {}
-    config = Config(port=options.port, sessions=int(options.max_sessions), **hosts)
+    hosts = tuple(options.host) if options.host else ANY
+    config = Config(options.port, hosts, int(options.max_sessions))
     return TelnetServer(config, Log(options.log_format)).run()
 
 

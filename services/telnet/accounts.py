@@ -1,8 +1,8 @@
 """The one account of the host `telnet-server`, and its password: made at each start, kept in memory, never in the image.
 
-    /run/telnet/shadow             what `/etc/shadow` of the image is a link to; on a tmpfs     mode 0600
-    /run/telnet/credentials.json   {"student": "…"}, for `labctl`                               mode 0600
-    /handouts/telnet.json          the same for the host `client`, which mounts it read-only
+/run/telnet/shadow             what `/etc/shadow` of the image is a link to; on a tmpfs     mode 0600
+/run/telnet/credentials.json   {"student": "…"}, for `labctl`                               mode 0600
+/handouts/telnet.json          the same for the host `client`, which mounts it read-only
 """
 
 import ctypes

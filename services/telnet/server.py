@@ -74,10 +74,11 @@ class TelnetServer:
 
     def turn(self, timeout: float | None) -> bool:
         """Wait for news and deal with it; False when the server is to stop."""
-        readable, _, _ = select.select([*self._listeners, *self.running, self._stop], [], [], timeout)
+        listeners = {listener.fileno(): listener for listener in self._listeners}
+        readable, _, _ = select.select([*listeners, *self.running, self._stop], [], [], timeout)
         for ready in readable:
-            if isinstance(ready, socket.socket):
-                self._accept(ready)
+            if ready in listeners:
+                self._accept(listeners[ready])
             elif ready != self._stop:
                 self._ended(self.running.pop(ready))
         return self._stop not in readable

@@ -1,11 +1,11 @@
 """One connection: telnetd for the protocol, login for the person, and an end that leaves nothing running.
 
-    launcher (root, few capabilities)
-      └─ session (this; one process a connection)
-           ├─ telnetd            uid telnetd, no capability: all that the network says is read here
-           │    └─ hand_over.py  gives us the terminal, then `cat`, until we close the socket
-           └─ login              root, as it must: asks, checks by PAM, becomes the student
-                └─ bash          uid student
+launcher (root, few capabilities)
+  └─ session (this; one process a connection)
+       ├─ telnetd            uid telnetd, no capability: all that the network says is read here
+       │    └─ hand_over.py  gives us the terminal, then `cat`, until we close the socket
+       └─ login              root, as it must: asks, checks by PAM, becomes the student
+            └─ bash          uid student
 """
 
 import contextlib
@@ -52,7 +52,7 @@ def run_session(conn: socket.socket, host: str, programs: Programs) -> str:
     with conn, ours:
         telnetd = subprocess.Popen(
             [programs.telnetd, f"--exec-login=/usr/bin/python3 -IS {HAND_OVER} {theirs.fileno()}"],
-            stdin=conn, stdout=conn, stderr=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={"PATH": "/usr/bin"},
+            stdin=conn.fileno(), stdout=conn.fileno(), stderr=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={"PATH": "/usr/bin"},
             user=account.pw_uid, group=account.pw_gid, extra_groups=[], start_new_session=True,
         )  # fmt: skip
         theirs.close()
@@ -66,10 +66,11 @@ def run_session(conn: socket.socket, host: str, programs: Programs) -> str:
 
 def _attend(telnetd: "subprocess.Popen[bytes]", ours: socket.socket, host: str, programs: Programs) -> str:
     ending = os.pidfd_open(telnetd.pid)
-    readable, _, _ = select.select([ours, ending], [], [], programs.patience)
+    heard = ours.fileno()
+    readable, _, _ = select.select([heard, ending], [], [], programs.patience)
     if not readable:
         return f"no login after {programs.patience:g} s"
-    if ours not in readable:
+    if heard not in readable:
         return "closed before login"
     terminal_type, terminals, _, _ = socket.recv_fds(ours, 64, 1)
     if not terminals:
@@ -86,7 +87,7 @@ def _attend(telnetd: "subprocess.Popen[bytes]", ours: socket.socket, host: str, 
 
 
 def start_login(terminal: int, terminal_type: bytes, host: str, programs: Programs) -> "subprocess.Popen[bytes]":
-    """Start login on a terminal, as leader of a session of its own; nothing the peer said reaches it but a terminal type that looks like one."""
+    """Start login on a terminal, as leader of a session; of what the peer said it gets a terminal type, if that looks like one."""
     name = terminal_type.decode() if TERMINAL.fullmatch(terminal_type) else "dumb"
     return subprocess.Popen(
         ["/usr/bin/setsid", "--ctty", programs.login, "-h", host],
