@@ -13,12 +13,16 @@ from services.telnet.protocol import (
     IAC,
     NAWS,
     NEW_ENVIRON,
+    OLD_ENVIRON,
     SB,
     SE,
     SGA,
+    STATUS,
+    TSPEED,
     TTYPE,
     WILL,
     WONT,
+    XDISPLOC,
     Command,
     Negotiation,
     Scanner,
@@ -27,19 +31,13 @@ from services.telnet.protocol import (
     command_name,
     escape,
     option_name,
-)  # fmt: skip
+)
 
 OURS = {SGA, TTYPE, NAWS, NEW_ENVIRON}  # asked to (DO) we agree (WILL) to these
 THEIRS = {SGA, ECHO}  # offered (WILL) we agree (DO) to these
 IS, SEND = 0, 1  # RFC 1091, RFC 1572
-ASKED_FOR = {
-    STATUS,
-    TTYPE,
-    TSPEED,
-    XDISPLOC,
-    OLD_ENVIRON,
-    NEW_ENVIRON,
-}  # options whose parameters begin with IS or SEND
+# Options whose parameters begin with IS or SEND.
+ASKED_FOR = {STATUS, TTYPE, TSPEED, XDISPLOC, OLD_ENVIRON, NEW_ENVIRON}
 VAR, VALUE, ESC, USERVAR = 0, 1, 2, 3  # RFC 1572
 WELL_KNOWN = {"USER", "JOB", "ACCT", "PRINTER", "SYSTEMTYPE", "DISPLAY"}  # RFC 1572: VAR; all others are USERVAR
 

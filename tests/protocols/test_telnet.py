@@ -7,9 +7,26 @@ import pytest
 from services.client.telnet_options import Answers, in_words
 from services.telnet import protocol
 from services.telnet.protocol import (
-    DO, DONT, ECHO, IAC, LINEMODE, NAWS, NEW_ENVIRON, SB, SE, SGA, TTYPE, WILL, WONT, Command, Negotiation, Scanner, Subnegotiation,
-    Text, escape,
-)  # fmt: skip
+    DO,
+    DONT,
+    ECHO,
+    IAC,
+    LINEMODE,
+    NAWS,
+    NEW_ENVIRON,
+    SB,
+    SE,
+    SGA,
+    TTYPE,
+    WILL,
+    WONT,
+    Command,
+    Negotiation,
+    Scanner,
+    Subnegotiation,
+    Text,
+    escape,
+)
 
 WIRE = (
     b"hello \xff\xff!"
