@@ -63,7 +63,57 @@ def gopher_corpus():
     ]  # fmt: skip
 
 
-CORPORA = {"ftp": ftp_corpus, "gopher": gopher_corpus}
+def nntp_corpus():
+    """Sessions of NNTP: a reader's, a poster's, and what neither should say."""
+    reader = [b"CAPABILITIES", b"MODE READER"]
+    post = [b"POST", b"From: fuzz@lab.test", b"Newsgroups: lab.test", b"Subject: fuzz", b"", b"..", b"text", b"."]
+    tail = [b"QUIT"]
+    return [
+        [*reader, b"LIST", b"LIST NEWSGROUPS", b"LIST ACTIVE lab.*", b"LIST OVERVIEW.FMT", b"LIST ACTIVE.TIMES", b"LIST HEADERS", *tail],
+        [*reader, b"GROUP lab.announce", b"OVER 1-", b"ARTICLE 1", b"HEAD", b"BODY", b"STAT 1", b"NEXT", b"LAST", *tail],
+        [*reader, b"LISTGROUP lab.protocols 1-5", b"HDR Subject 1-10", b"XHDR From 1-", b"XPAT Subject 1- *N*", b"OVER 3-1", *tail],
+        [*reader, b"NEWNEWS * 20200101 000000 GMT", b"NEWGROUPS 700101 000000", b"DATE", b"HELP", *tail],
+        [b"ARTICLE <welcome.lab.announce@news-server.lab.test>", b"STAT <" + b"x" * 250 + b"@y>", b"HEAD <@>", b"BODY <a b>", *tail],
+        [*post, *tail],
+        [*post[:1], b"From: x", b"From: y", b"Newsgroups: lab.test,lab.nowhere", b"Subject:", b" folded", b"Message-ID: <f@f>", b"", b"."],
+        # Unfiltered, this one ends innd 2.7.3.
+        [*post[:2], b"Newsgroups: " + b",".join([b"lab.test"] * 40), b"Subject: many", b"", b"x", b".", *tail],
+        [*post[:3], b"Subject: cmsg newgroup lab.new", b"Control: newgroup lab.new", b"Approved: x", b"", b"x", b".", *tail],
+        [b"IHAVE <x@y>", b"CHECK <x@y>", b"TAKETHIS <x@y>", b"From: x", b"", b".", b"MODE STREAM", *tail],
+        [b"AUTHINFO USER a", b"AUTHINFO PASS b", b"AUTHINFO SASL PLAIN AAAA", b"STARTTLS", b"COMPRESS DEFLATE", b"x\x9c\x03\x00", *tail],
+        [b"GROUP ../../../etc", b"GROUP control", b"LISTGROUP lab/test", b"ARTICLE ../../db/active", b"LIST MOTD ../../x", *tail],
+    ]  # fmt: skip
+
+
+def telnet_corpus():
+    """Sessions of Telnet: negotiations, logins, and octets that are neither."""
+    iac, sb, se = b"\xff", b"\xff\xfa", b"\xff\xf0"
+    agree = [iac + b"\xfb" + bytes((option,)) for option in (24, 31, 32, 35, 39)] + [
+        iac + b"\xfd\x01",
+        iac + b"\xfd\x03",
+    ]
+    parameters = [
+        sb + b"\x18\x00XTERM" + se, sb + b"\x20\x0038400,38400" + se, sb + b"\x23\x00host:0" + se, sb + b"\x1f\x00\x50\x00\x18" + se,
+        sb + b"\x27\x00\x00USER\x01-f root\x03LD_PRELOAD\x01/tmp/x.so" + se,
+    ]  # fmt: skip
+    slc = sb + b"\x22\x03" + bytes(range(1, 31)) * 8 + se  # LINEMODE SLC, which has overflowed buffers (CVE-2026-32746)
+    return [
+        [*agree, *parameters, b"student", b"wrong", b"root", b"", b"-froot", b"x"],
+        [*agree, *parameters, b"student", iac + b"\xf4", iac + b"\xf6", iac + b"\xf5", iac + b"\xf2", b"\x03", b"\x04"],
+        [iac + b"\xfb\x22", slc, sb + b"\x22\x01\x0f" + se, sb + b"\x22\xfb\x02" + b"\x00" * 200 + se, *agree],
+        [bytes((255, verb, option)) for verb in (251, 252, 253, 254) for option in (0, 1, 3, 5, 6, 24, 31, 34, 37, 38, 39, 255)],
+        [iac + b"\xfb\x25", sb + b"\x25\x00\x02\x02" + b"A" * 300 + se, iac + b"\xfb\x26", sb + b"\x26\x03\x01" + b"\x00" * 40 + se],
+        [sb + b"\x18\x00" + b"T" * 2000 + se, sb + b"\x27\x00" + b"\x00A\x01B" * 300 + se, sb + b"\x18\x00../../etc/x" + se, *agree],
+        [*agree, sb + b"\x18\x00", b"never ended", iac, iac + b"\xfa", se, se, iac + b"\xef"],
+        [iac + b"\xfc\x18", iac + b"\xfc\x20", iac + b"\xfc\x23", iac + b"\xfc\x27", iac + b"\xfc\x24", b"student", b"no", b"exit"],
+    ]  # fmt: skip
+
+
+CORPORA = {"ftp": ftp_corpus, "gopher": gopher_corpus, "nntp": nntp_corpus, "telnet": telnet_corpus}
+# Protocols in which the server speaks first, and what it begins with when it has too many clients.
+BUSY = {"ftp": b"421", "nntp": b"400", "telnet": b"All "}
+# Seconds that a patient session waits for each answer, where a program has to start before it can give one.
+PAUSES = {"telnet": 0.2}
 NASTY = [
     b"\x00", b"\xff" * 8, b"\r", b"\n", b"\t", b"A" * 3000, b"%s%n%x" * 20, b"../" * 200, b"-1", b"99999999999999999999", b"\xc0\xaf",
     b" " * 500,
@@ -140,8 +190,9 @@ class Fuzzer:
             return True
         try:
             async with asyncio.timeout(15):
-                greeting = await self.listen(reader, 5) if self.options.protocol == "ftp" else b""
-                if greeting.startswith(b"421"):
+                busy = BUSY.get(self.options.protocol)
+                greeting = await self.listen(reader, 5) if busy else b""
+                if busy and greeting.startswith(busy):
                     writer.close()
                     return False
                 await self.converse(reader, writer, greeting, dice)
@@ -154,8 +205,9 @@ class Fuzzer:
         extra = []
         try:
             end = dice.choice((b"\r\n",) * 12 + (b"\n", b"\n", b"\r", b""))
+            pause = PAUSES.get(self.options.protocol, 0.005) if dice.random() < 0.1 else 0.005
             for line in mutate(dice.choice(self.corpus), dice):
-                said += await self.listen(reader, 0.005)
+                said += await self.listen(reader, pause)
                 if line == b"{data}":
                     extra.append(await self.open_data(said))
                     continue
