@@ -18,7 +18,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-AT_ONCE = 32
 READ = 1 << 16
 RST = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
@@ -113,7 +112,7 @@ CORPORA = {"ftp": ftp_corpus, "gopher": gopher_corpus, "nntp": nntp_corpus, "tel
 # Protocols in which the server speaks first, and what it begins with when it has too many clients.
 BUSY = {"ftp": b"421", "nntp": b"400", "telnet": b"All "}
 # Seconds that a patient session waits for each answer, where a program has to start before it can give one.
-PAUSES = {"telnet": 0.2}
+PAUSES = {"telnet": 0.1}
 NASTY = [
     b"\x00", b"\xff" * 8, b"\r", b"\n", b"\t", b"A" * 3000, b"%s%n%x" * 20, b"../" * 200, b"-1", b"99999999999999999999", b"\xc0\xaf",
     b" " * 500,
@@ -179,7 +178,7 @@ class Fuzzer:
                 self.done += 1
                 self.longest = max(self.longest, time.monotonic() - began)
 
-        await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(worker() for _ in range(self.options.at_once)))
 
     async def play(self, dice):
         """Play one session; False where the server has too many and says so."""
@@ -268,6 +267,7 @@ def main():
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=32, help="clients at a time")
     fuzzer = Fuzzer(parser.parse_args())
     began = time.monotonic()
     asyncio.run(fuzzer.run())

@@ -47,7 +47,7 @@ def stranger(lab):
     with closing(docker.from_env()) as engine:
         (network,) = engine.networks.list(filters={"label": f"labctl.lab={lab}"})
         container = engine.containers.run(
-            IMAGE, detach=True, init=True, network=network.name, cap_drop=["ALL"], security_opt=["no-new-privileges:true"],
+            IMAGE, ["sleep", "infinity"], detach=True, init=True, network=network.name, cap_drop=["ALL"], security_opt=["no-new-privileges:true"],
             volumes={f"lab-{lab}_handouts": {"bind": "/handouts", "mode": "ro"}}, environment={"TERM": "vt100"},
         )  # fmt: skip
         try:
