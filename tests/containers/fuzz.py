@@ -100,7 +100,7 @@ def telnet_corpus():
         [*agree, *parameters, b"student", b"wrong", b"root", b"", b"-froot", b"x"],
         [*agree, *parameters, b"student", iac + b"\xf4", iac + b"\xf6", iac + b"\xf5", iac + b"\xf2", b"\x03", b"\x04"],
         [iac + b"\xfb\x22", slc, sb + b"\x22\x01\x0f" + se, sb + b"\x22\xfb\x02" + b"\x00" * 200 + se, *agree],
-        [bytes((255, verb, option)) for verb in (251, 252, 253, 254) for option in (0, 1, 3, 5, 6, 24, 31, 34, 37, 38, 39, 255)],
+        [b"".join(bytes((255, verb, option)) for option in (0, 1, 3, 5, 6, 24, 31, 34, 37, 38, 39, 255)) for verb in range(251, 255)],
         [iac + b"\xfb\x25", sb + b"\x25\x00\x02\x02" + b"A" * 300 + se, iac + b"\xfb\x26", sb + b"\x26\x03\x01" + b"\x00" * 40 + se],
         [sb + b"\x18\x00" + b"T" * 2000 + se, sb + b"\x27\x00" + b"\x00A\x01B" * 300 + se, sb + b"\x18\x00../../etc/x" + se, *agree],
         [*agree, sb + b"\x18\x00", b"never ended", iac, iac + b"\xfa", se, se, iac + b"\xef"],

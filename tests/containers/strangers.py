@@ -47,9 +47,16 @@ def stranger(lab):
     with closing(docker.from_env()) as engine:
         (network,) = engine.networks.list(filters={"label": f"labctl.lab={lab}"})
         container = engine.containers.run(
-            IMAGE, ["sleep", "infinity"], detach=True, init=True, network=network.name, cap_drop=["ALL"], security_opt=["no-new-privileges:true"],
-            volumes={f"lab-{lab}_handouts": {"bind": "/handouts", "mode": "ro"}}, environment={"TERM": "vt100"},
-        )  # fmt: skip
+            IMAGE,
+            ["sleep", "infinity"],
+            detach=True,
+            init=True,
+            network=network.name,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            volumes={f"lab-{lab}_handouts": {"bind": "/handouts", "mode": "ro"}},
+            environment={"TERM": "vt100"},
+        )
         try:
             yield Stranger(container)
         finally:
