@@ -106,8 +106,8 @@ def _connect(nntplib: Any, options: argparse.Namespace) -> Any:
 
     server = Reader(options.host, options.port, readermode=True, timeout=options.timeout)
     if "READER" not in server.getcapabilities():
-        server.quit()
-        raise ClientError(NOT_A_READER)
+        with server:  # takes its leave
+            raise ClientError(NOT_A_READER)
     return server
 
 

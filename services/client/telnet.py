@@ -88,7 +88,7 @@ def password_of(options: argparse.Namespace) -> str:
     """
     if options.password is not None:
         return str(options.password)
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads(HANDOUT.read_text())[options.login])
     if not os.isatty(0):
         raise ClientError(f"`{options.login}` needs a password", "`--password`; `labctl ps --json` shows it")
@@ -143,7 +143,7 @@ def _pump(terminal: Any, *, raw: bool, patience: float | None) -> int:
             terminal.write(keys.replace(b"\r", b"\r\0") if raw else keys.replace(b"\n", b"\r\n"))
         if terminal.sock in ready:
             try:
-                said = terminal.read_very_eager() + (b"" if terminal.cookedq else terminal.read_lazy())
+                said = terminal.read_very_eager()
             except EOFError:
                 return 0
             os.write(1, said if raw else said.replace(b"\r\n", b"\n"))
