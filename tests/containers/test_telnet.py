@@ -139,7 +139,7 @@ class TestPassword:
 class TestForeignClients:
     def test_inetutils_telnet_logs_in(self, telnet, other):
         said = other(
-            f"(sleep 1; echo student; sleep 1; echo {telnet.password()}; sleep 1; echo 'echo $((40+2)); exit'; sleep 2)"
+            f"(sleep 2; echo student; sleep 1; echo {telnet.password()}; sleep 1; echo 'echo $((40+2)); exit'; sleep 2)"
             "| TERM=dumb telnet telnet-server",
             code=None,
         )
@@ -147,7 +147,7 @@ class TestForeignClients:
 
     def test_curl_logs_in(self, telnet):
         said = telnet(
-            f"(sleep 1; echo student; sleep 1; echo '{telnet.password()}'; sleep 1; echo 'echo $((40+2)); exit') | curl -sN telnet://telnet-server"
+            f"(sleep 2; echo student; sleep 1; echo '{telnet.password()}'; sleep 1; echo 'echo $((40+2)); exit') | curl -sN telnet://telnet-server"
         )
         assert re.search(r"^42\r?$", said, re.MULTILINE), said
 
@@ -227,7 +227,7 @@ class TestInteractive:
 def test_ten_thousand_hostile_sessions(telnet):
     done = telnet.labctl(
         "exec", "-i", "--lab", telnet.name, "client", "--", "python3", "-", "telnet", "telnet-server", "23", "--sessions", "10000",
-        "--seconds", "500", "--at-once", "10", stdin=FUZZ.read_bytes(),
+        "--seconds", "570", "--at-once", "10", stdin=FUZZ.read_bytes(),
     )  # fmt: skip
     facts = json.loads(done.stdout)
     assert facts["done"] == 10_000, facts
