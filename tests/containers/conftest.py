@@ -30,11 +30,10 @@ class Labctl:
         self.labs.append(f"{stem}-{uuid.uuid4().hex[:6]}")
         return self.labs[-1]
 
-    def __call__(self, *argv, code=0, stdin=None, **env):
-        given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin.decode()}
+    def __call__(self, *argv, code=0, **env):
         done = subprocess.run(
             [sys.executable, "-m", "labctl", *argv], capture_output=True, text=True, cwd=ROOT, env=os.environ | env, check=False,
-            timeout=600, **given,
+            stdin=subprocess.DEVNULL, timeout=600,
         )  # fmt: skip
         assert code is None or done.returncode == code, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -53,16 +52,6 @@ def images():
 
 @pytest.fixture
 def labctl():
-    yield from _labctl()
-
-
-@pytest.fixture(scope="module")
-def module_labctl():
-    """For labs that a module's tests share."""
-    yield from _labctl()
-
-
-def _labctl():
     run = Labctl()
     yield run
     for lab in run.labs:
