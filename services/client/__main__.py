@@ -9,10 +9,14 @@ TOPICS = {
     "file": "ls, get, put, stat, hash, rm, mirror: files over the lab's own protocol",
     "web": "source, get, links: pages and images over HTTP",
     "rpc": "list, call: procedures over HTTP, by XML-RPC",
+    "ftp": "files over FTP: ls, get, put, rm, mkdir, features; active or passive",
+    "gopher": "menus, texts, files and searches over Gopher",
+    "news": "groups and articles over NNTP: groups, list, read, post, newnews",
+    "telnet": "a terminal on another host, at the keyboard or by script",
     "ip": "this host's name and addresses, and those of a name",
     "wait": "wait until HOST:PORT answers",
 }
-USAGE = "usage: lab TOPIC …\n\n" + "\n".join(f"  {topic:6}{text}" for topic, text in TOPICS.items())
+USAGE = "usage: lab TOPIC …\n\n" + "\n".join(f"  {topic:8}{text}" for topic, text in TOPICS.items())
 USAGE += "\n\n`lab TOPIC --help` tells more. The first lessons' programs are in ~/examples.\n"
 
 

@@ -45,7 +45,12 @@ def add_verb(
 
 def add_connection(verb: argparse.ArgumentParser) -> None:
     """Add `-4`, `-6`, `--timeout`."""
-    families = verb.add_mutually_exclusive_group()
+    add_families(verb)
+    verb.add_argument("--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help="default %(default)g")
+
+
+def add_families(parser: argparse.ArgumentParser) -> None:
+    """Add `-4` and `-6`."""
+    families = parser.add_mutually_exclusive_group()
     families.add_argument("-4", dest="ipv4", action="store_true", help="IPv4 alone")
     families.add_argument("-6", dest="ipv6", action="store_true", help="IPv6 alone")
-    verb.add_argument("--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help="default %(default)g")

@@ -228,11 +228,11 @@ PROTOCOLS = (
         ("119",),
         "nntplib",
         "the packaged nntplib",
-        "nntplib is gone since 3.13 (PEP 594)",
+        "nntplib is gone since 3.13 (PEP 594): standard-nntplib on the package index, python3-standard-nntplib in Debian",
         "news-server",
         "news",
         "news-demo",
-        "RFC 3977",
+        "RFC 3977 sections 3.1, 5.1 to 5.4, 6.1.1, 6.2, 6.3.1, 7.1, 7.4, 7.6, 8.3, 8.4; RFC 5536 section 3",
     ),
     Protocol(
         "Telnet",
@@ -240,11 +240,12 @@ PROTOCOLS = (
         ("23",),
         "telnetlib",
         "the packaged telnetlib",
-        "telnetlib is gone since 3.13 (PEP 594)",
+        "telnetlib is gone since 3.13 (PEP 594): standard-telnetlib on the package index, python3-zombie-telnetlib in Debian, "
+        "or telnetlib3",
         "telnet-server",
         "telnet",
         "telnet-demo",
-        "RFC 854, RFC 855",
+        "RFC 854, RFC 855, RFC 857, RFC 858, RFC 1073, RFC 1091, RFC 1572",
     ),
     Protocol(
         "Gopher",

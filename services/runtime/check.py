@@ -2,8 +2,10 @@
 
 import socket
 import sys
+from collections.abc import Callable
 
 TIMEOUT = 1.5  # seconds
+LARGEST = 1 << 20  # octets of an answer that are read
 
 
 def check_stream(port: int, words: bytes) -> int:
@@ -22,6 +24,19 @@ def ask_stream(port: int, question: bytes, words: bytes) -> int:
     except OSError as error:
         return _failed(str(error))
     return 0 if said == words else _failed(f"it said {said!r}")
+
+
+def check_answer(port: int, question: bytes, is_right: Callable[[bytes], bool]) -> int:
+    """Return 0 where the server at 127.0.0.1 gives the right answer to a question and closes, else 1."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as conn:
+            conn.sendall(question)
+            said = b""
+            while len(said) < LARGEST and (data := conn.recv(65536)):
+                said += data
+    except OSError as error:
+        return _failed(str(error))
+    return 0 if is_right(said) else _failed(f"it said {said[:200]!r}")
 
 
 def check_datagram(port: int, words: bytes) -> int:

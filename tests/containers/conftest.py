@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -67,3 +68,92 @@ def _leftover(lab):
         return [c.name for c in client.containers.list(all=True, filters=label)] + [
             n.name for n in client.networks.list(filters=label)
         ]
+
+
+@pytest.fixture(scope="session")
+def strangers_image(images):
+    """An image with other people's clients, built on the client's."""
+    from labctl.provision.compose_tool import find_compose
+
+    file = str(ROOT / "tests" / "containers" / "strangers" / "compose.yaml")
+    subprocess.run(
+        [*find_compose().command, "-f", file, "build", "-q"], check=True, stdin=subprocess.DEVNULL, timeout=900
+    )
+    return f"{os.environ.get('LAB_IMAGES', 'labctl')}/strangers"
+
+
+@pytest.fixture
+def stranger(strangers_image):
+    """Run a shell command with other people's clients on a lab's network; its stdout and stderr in one."""
+    import docker
+
+    def run(lab, command, code=0, timeout=60):
+        with closing(docker.from_env()) as client:
+            (network,) = client.networks.list(filters={"label": f"labctl.lab={lab}"})
+        done = subprocess.run(
+            ["docker", "run", "--rm", "-i", "--network", network.name, "--label", f"labctl.lab={lab}", strangers_image,
+             "sh", "-c", command],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout, check=False,
+        )  # fmt: skip
+        out = done.stdout.decode("utf-8", "replace")
+        assert done.returncode == code, f"{command}: {done.returncode}\n{out}"
+        return out
+
+    return run
+
+
+class Inside:
+    """A lab that stays up for a module's tests, and what its hosts say."""
+
+    def __init__(self, run, lab):
+        self.run = run
+        self.lab = lab
+
+    def __call__(self, host, *argv, code=0):
+        return self.run("exec", "--lab", self.lab, host, "--", *argv, code=code)
+
+    def sh(self, command, host="client", code=0):
+        return self(host, "sh", "-c", command, code=code).stdout
+
+    def container(self, host):
+        """What the engine knows of a host's container."""
+        done = subprocess.run(["docker", "inspect", f"lab-{self.lab}-{host}-1"], check=True, capture_output=True)
+        return json.loads(done.stdout)[0]
+
+    def logs(self, host):
+        return self.run("logs", "--lab", self.lab, host).stdout
+
+    def fuzz(self, protocol, host, port, *flags):
+        """Play random and mutated sessions against a host, from the client's place; return what the fuzzer tells."""
+        script = (ROOT / "tests" / "containers" / "fuzz.py").read_bytes()
+        argv = ["docker", "exec", "-i", f"lab-{self.lab}-client-1", "python3", "-", protocol, host, str(port), *flags]
+        done = subprocess.run(argv, input=script, capture_output=True, check=True, timeout=600)
+        return json.loads(done.stdout)
+
+    def busy(self, host, seconds=1.0):
+        """Return which part of a processor a host uses while nobody asks it for anything."""
+
+        def used():
+            return int(self.sh("cat /sys/fs/cgroup/cpu.stat 2>/dev/null | awk '/usage_usec/{print $2}'; "
+                               "cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null", host).split()[0])  # fmt: skip
+
+        scale = 1e6 if "usage_usec" in self.sh("cat /sys/fs/cgroup/cpu.stat 2>/dev/null || true", host) else 1e9
+        before, began = used(), time.monotonic()
+        time.sleep(seconds)
+        return (used() - before) / scale / (time.monotonic() - began)
+
+
+@pytest.fixture(scope="module")
+def up(images):
+    """Bring a scenario up once for a module's tests."""
+    run = Labctl()
+
+    def bring(scenario):
+        lab = run.name(scenario)
+        run("up", scenario, "--lab", lab)
+        return Inside(run, lab)
+
+    yield bring
+    for lab in run.labs:
+        run("down", lab, "--quiet", code=None)
+        assert not _leftover(lab), f"left over of {lab}: {_leftover(lab)}"

@@ -1,0 +1,1 @@
+"""The host `news-server`: INN, set up for one lab."""

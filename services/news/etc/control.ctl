@@ -1,0 +1,2 @@
+# No control message does anything here.
+all:*:*:drop

@@ -1,0 +1,2 @@
+/remember/:30
+*:A:never:never:never

@@ -1,0 +1,234 @@
+"""The host `telnet-server`: a real login with as little privilege as it takes, and nothing left of a session."""
+
+import json
+import re
+import shlex
+import subprocess
+import time
+
+import pytest
+
+LOGIN = "lab telnet telnet-server --login student"
+STUDENT, TELNETD = "2300", "2301"
+
+
+class Telnet:
+    """A lab with telnet-server; called with a shell line, it runs that on the client, and returns both streams."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def __call__(self, script, code=0):
+        done = self.lab("client", "timeout", "60", "bash", "-c", script, code=code)
+        return done.stdout + done.stderr
+
+    def inside(self, script):
+        return self.lab("telnet-server", "bash", "-c", script).stdout
+
+    def processes(self):
+        """Every process on the server: user → its command lines."""
+        script = "for p in /proc/[0-9]*; do echo $(awk '/^Uid/{print $2}' $p/status) $(tr '\\0' ' ' < $p/cmdline); done 2>/dev/null; true"
+        found = {}
+        for line in self.inside(script).splitlines():
+            user, _, command = line.partition(" ")
+            if command and not command.startswith("bash -c for p"):
+                found.setdefault(user, []).append(command)
+        return found
+
+    def waits_for(self, condition, seconds=15):
+        """Wait until `processes` satisfies a condition, and return them."""
+        deadline = time.monotonic() + seconds
+        while not condition(found := self.processes()):
+            assert time.monotonic() < deadline, found
+        return found
+
+    def is_empty(self):
+        """Wait until nothing of any session is left."""
+        found = self.waits_for(lambda found: not found.get(STUDENT) and not found.get(TELNETD))
+        assert not [command for command in found.get("0", []) if "login" in command], found
+
+    def password(self):
+        """As `labctl ps --json` shows it: what the command in the host's label prints."""
+        command = self.lab.container("telnet-server")["Config"]["Labels"]["labctl.credentials"]
+        (credentials,) = json.loads(self.inside(command)).items()
+        assert credentials[0] == "student"
+        return credentials[1]
+
+
+@pytest.fixture(scope="module")
+def telnet(up):
+    return Telnet(up("telnet-demo"))
+
+
+@pytest.fixture
+def other(telnet, stranger):
+    """Run a shell line with other people's clients."""
+    return lambda script, code=0: stranger(telnet.lab.lab, script, code)
+
+
+class TestPrivileges:
+    def test_what_reads_the_network_has_no_privilege_and_the_shell_has_none(self, telnet):
+        telnet(f"{LOGIN} --run 'sleep 8' >/dev/null 2>&1 &")
+        telnet.waits_for(lambda found: any("sleep 8" in command for command in found.get(STUDENT, [])))
+        status = telnet.inside(
+            "for p in /proc/[0-9]*; do echo $(awk '/^(Name|Uid|CapEff|NoNewPrivs):/{print $2}' $p/status); done 2>/dev/null; true"
+        )
+        rows = {tuple(line.split()) for line in status.splitlines() if len(line.split()) == 4}
+        assert ("telnetd", TELNETD, "0000000000000000", "1") in rows
+        assert ("cat", TELNETD, "0000000000000000", "1") in rows
+        assert ("bash", STUDENT, "0000000000000000", "1") in rows
+        wanted = (
+            f"{sum(1 << bit for bit in (0, 1, 6, 7)):016x}"  # CHOWN, DAC_OVERRIDE, SETGID, SETUID (capabilities(7))
+        )
+        assert {caps for _, user, caps, _ in rows if user == "0"} == {wanted}
+        telnet.is_empty()
+
+    def test_the_student_cannot_become_somebody_else_or_touch_the_launcher(self, telnet):
+        said = telnet(
+            f"{LOGIN} --run 'su -c id root </dev/null; kill -9 1; kill -9 $(pgrep -f services.telnet); touch /etc/x; cat /etc/shadow; true'"
+        )
+        assert "uid=0" not in said
+        assert "Read-only file system" in said
+        assert said.count("ermission denied") + said.count("not permitted") >= 2
+        assert "student:$" not in said
+
+    def test_a_fork_bomb_stays_in_its_session(self, telnet):
+        telnet("timeout 8 " + LOGIN + " --run ':(){ :|:& };:; sleep 5' >/dev/null 2>&1; true")
+        telnet.is_empty()
+        assert telnet(f"{LOGIN} --run 'id -un'") == "student\n"
+
+
+class TestPassword:
+    def test_it_is_made_at_the_start_and_in_no_image(self, telnet):
+        first = telnet.password()
+        assert len(first) == 12
+        container = telnet.lab.container("telnet-server")
+        image = subprocess.run(
+            ["docker", "image", "inspect", container["Image"]], capture_output=True, check=True, text=True
+        )
+        assert first not in json.dumps(container) + image.stdout
+        subprocess.run(["docker", "restart", f"lab-{telnet.lab.lab}-telnet-server-1"], check=True, capture_output=True)
+        telnet("lab wait telnet-server:23")
+        assert telnet.password() != first
+        assert telnet(f"{LOGIN} --run 'id -un'") == "student\n"
+
+    @pytest.mark.parametrize(
+        ("user", "password"), [("student", "wrong"), ("root", ""), ("lab", ""), ("telnetd", ""), ("nobody-here", "x")]
+    )
+    def test_nobody_else_gets_in(self, telnet, user, password):
+        said = telnet(f"lab telnet telnet-server --login {user} --password '{password}' --run id", code=1)
+        assert "refused the login" in said
+
+
+class TestForeignClients:
+    def test_inetutils_telnet_logs_in(self, telnet, other):
+        said = other(
+            f"(sleep 2; echo student; sleep 1; echo {telnet.password()}; sleep 1; echo 'echo $((40+2)); exit'; sleep 2)"
+            "| TERM=dumb telnet telnet-server",
+        )
+        assert re.search(r"^42\r?$", said, re.MULTILINE), said
+
+    def test_curl_logs_in(self, telnet):
+        said = telnet(
+            f"(sleep 2; echo student; sleep 1; echo '{telnet.password()}'; sleep 1; echo 'echo $((40+2)); exit') | curl -sN telnet://telnet-server"
+        )
+        assert re.search(r"^42\r?$", said, re.MULTILINE), said
+
+    @pytest.mark.parametrize("user", ["-f root", "-froot", "-f student", "-p -f root", "root\n-f"])
+    def test_a_user_name_that_is_an_option_opens_nothing(self, other, user):
+        """CVE-2026-24061: `telnet -a` sends USER from the environment, and login took it for `-f root`."""
+        said = other(f"(sleep 2; echo id; sleep 2) | USER='{user}' timeout 8 telnet -a telnet-server || true")
+        assert "login:" in said
+        assert "uid=" not in said
+
+
+class TestEndOfSession:
+    @pytest.mark.parametrize(
+        "escape",
+        [
+            "sleep 600 &",
+            "nohup sleep 600 >/dev/null 2>&1 &",
+            "setsid sleep 600 &",
+            "(setsid bash -c 'trap \"\" HUP TERM; sleep 600' &) &",
+        ],
+        ids=["background", "nohup", "setsid", "double-fork"],
+    )
+    def test_a_logout_ends_all_that_was_started(self, telnet, escape):
+        running = "sleep 0.3; ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c sleep"
+        assert telnet(f"{LOGIN} --run {shlex.quote(escape)} --run {shlex.quote(running)}").endswith("1\n")
+        telnet.is_empty()
+
+    def test_a_broken_connection_ends_it_too(self, telnet):
+        telnet(f"timeout -s KILL 3 {LOGIN} --run 'setsid sleep 600 & sleep 600'", code=137)
+        telnet.is_empty()
+
+    def test_a_reset_ends_it_too(self, telnet):
+        """RST instead of FIN: SO_LINGER with 0 s."""
+        script = (
+            "import re, socket, struct\n"
+            "conn = socket.create_connection(('telnet-server', 23))\n"
+            "conn.settimeout(10)\n"
+            "said = b''\n"
+            "while b'login: ' not in said:\n"
+            "    new = conn.recv(999)\n"
+            "    assert new, said\n"
+            "    for verb, option in re.findall(rb'\\xff([\\xfb\\xfd])(.)', new, re.DOTALL):\n"  # no to all: WILL → DONT, DO → WONT
+            "        conn.sendall(b'\\xff' + (b'\\xfe' if verb == b'\\xfb' else b'\\xfc') + option)\n"
+            "    said += new\n"
+            "conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))\n"
+            "conn.close()\n"
+        )
+        telnet(f"python3 -c {shlex.quote(script)}")
+        telnet.is_empty()
+
+    def test_the_host_frees_its_terminals(self, telnet):
+        """Ten at once, the eleventh is told so, and when they are gone there is room again."""
+        done = telnet(
+            "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 4 | nc telnet-server 23 >/dev/null) & done; sleep 1.5\n"
+            "nc -d telnet-server 23; wait"
+        )
+        assert "All 10 terminals of this host are in use" in done
+        telnet.is_empty()
+        assert telnet(f"{LOGIN} --run 'id -un'") == "student\n"
+
+
+class TestInteractive:
+    def test_a_terminal_is_a_terminal(self, telnet):
+        """Keys one by one, the window's size told, no line doubled, Ctrl-] leaves."""
+        keys = "sleep 2; printf 'stty size; tty; echo $((40+2))\\r'; sleep 2; printf '\\035'; sleep 1"
+        said = telnet(f"({keys}) | script -qec 'stty rows 33 cols 99; TERM=vt100 {LOGIN}' /dev/null")
+        assert "33 99" in said
+        assert "/dev/pts/" in said
+        assert re.search(r"^42\r?$", said, re.MULTILINE), said
+        telnet.is_empty()
+
+    def test_stdin_may_be_a_pipe(self, telnet):
+        said = telnet(f"(sleep 1; echo 'echo $((40+2)); exit') | {LOGIN}")
+        assert re.search(r"^42\r?$", said, re.MULTILINE), said
+
+
+def test_ten_thousand_hostile_sessions(telnet):
+    before = telnet.lab.container("telnet-server")["State"]["StartedAt"]
+    told = telnet.lab.fuzz(
+        "telnet",
+        "telnet-server",
+        23,
+        "--sessions",
+        "10000",
+        "--seconds",
+        "570",
+        "--at-once",
+        "10",
+        "--seed",
+        str(time.time_ns()),
+    )
+    assert told["done"] == 10_000, told
+    assert told["refused"] == 0, told
+    assert told["answered"] > 9_000, told
+    telnet.is_empty()
+    state = telnet.lab.container("telnet-server")
+    assert (state["State"]["StartedAt"], state["RestartCount"]) == (before, 0)
+    assert "Traceback" not in telnet.lab.logs("telnet-server")
+    assert "Error" not in telnet.lab.logs("telnet-server")
+    assert telnet(f"{LOGIN} --run 'id -un'") == "student\n"
+    assert telnet.lab.busy("telnet-server") < 0.3, "it works on something, and nobody asked"
