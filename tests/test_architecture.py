@@ -29,6 +29,18 @@ RULES = [
     ("services/rpc/*.py", ["services.rpc", "services.wire", "services.runtime"], [], False),
     ("services/web/*.py", [], [], False),
     ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat", "services.file.grammar"], [], False),
+    ("services/[!s]*/protocol.py", ["services.wire"], [], True),
+    ("services/smtp_relay/protocol.py", ["services.smtp_relay", "services.wire"], [], True),
+    ("services/tcp/chat.py", ["services.wire"], [], True),
+    *[
+        (f"services/smtp_relay/{name}.py", ["services.smtp_relay", "services.wire"], [], True)
+        for name in ("backoff", "client", "commands", "envelope", "grammar", "header", "report", "text")
+    ],
+    ("services/runtime/*.py", ["services.runtime", "services.wire"], ["uvloop"], False),
+    ("services/tcp/*.py", ["services.tcp", "services.wire", "services.runtime"], [], False),
+    ("services/udp/*.py", ["services.udp", "services.wire", "services.runtime"], [], False),
+    ("services/smtp_relay/*.py", ["services.smtp_relay", "services.wire", "services.runtime"], ["yaml"], False),
+    ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat"], [], False),
     ("labctl/model.py", ["labctl.model"], [], True),
     ("labctl/plan.py", ["labctl.model"], [], True),
     ("labctl/errors.py", [], [], True),
