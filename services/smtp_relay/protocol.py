@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from services.smtp_relay.commands import COMMANDS, MAX_COMMAND, MAX_MAIL_COMMAND, NO_MAIL_YET, Command, State
 from services.smtp_relay.envelope import Envelope, Reply
 from services.smtp_relay.grammar import Path, PathSyntaxError, PathTooLongError, is_host, parse_parameters, parse_path
-from services.smtp_relay.text import TextCheck, TextReader
+from services.smtp_relay.text import Flaw, TextCheck, TextReader
 from services.wire.errors import LocalProtocolError
 
 # Octets of text that count as one step of progress, as a command does: who sends less is as good as silent.
@@ -341,11 +341,17 @@ class ServerConnection:
     def _end_text(self) -> None:
         if self._failed:
             reply = self._failed
+            smuggled = self._check.flaw is Flaw.BARE
             self.state = self._resume or State.AWAITING_MAIL
             if self.state in NO_MAIL_YET:
                 self._forget()
             self._failed = self._resume = None
             self._error(reply.code, reply.enhanced, reply.text)
+            if (
+                smuggled and self.state is not State.CLOSED
+            ):  # where the next server sees an end, what follows may be its commands
+                self._say(421, "4.7.0", f"{self._policy.name} closes: what follows such a text is not read")
+                self._close()
             return
         self._envelope.eight_bit = not self._check.is_ascii
         self.state = State.AWAITING_VERDICT

@@ -1,5 +1,6 @@
 """A next host for the relay's tests, written without any of its code: takes mail by SMTP or LMTP, and answers as the test says."""
 
+import contextlib
 import socketserver
 import threading
 from dataclasses import dataclass
@@ -51,10 +52,8 @@ class Session(socketserver.StreamRequestHandler):
         return reply[0] in "23"
 
     def handle(self):
-        try:
+        with contextlib.suppress(ConnectionError, ValueError):
             self.talk()
-        except (ConnectionError, ValueError):
-            pass
 
     def talk(self):
         server = self.server
