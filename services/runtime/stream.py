@@ -232,6 +232,7 @@ class Stream(asyncio.Protocol):
 
     def start_tls(self, context: ssl.SSLContext | None, then: Callable[[], None]) -> None:
         """Take the peer's handshake, and go on under TLS: `then` is called. A handshake that fails ends the connection."""
+        self.transport.pause_reading()  # what the peer sent in the clear after its wish must not pass for something under TLS
         task = self.server.loop.create_task(self._start_tls(context))
         self.server.upgrading.add(task)  # the loop itself holds no task fast
 
@@ -260,7 +261,9 @@ class Stream(asyncio.Protocol):
         if transport is None:
             return "the peer is gone"
         self.transport = transport
-        transport.set_write_buffer_limits(0)
+        transport.set_write_buffer_limits(high=1, low=0)  # 0 would mean "full" from the first
+        self.writable = True  # what was told of the transport below was told to its new protocol
+        self.server.hold(self, 0)
         return ""
 
     def ended(self) -> None:

@@ -134,7 +134,7 @@ class Deliveries:
                 gone.append(due.n)
             elif reply.is_permanent or backoff.is_over(tries):
                 gone.append(due.n)
-                failures.append(Failure(due.address, _final(reply), remote, tries))
+                failures.append(Failure(due.address, reply, remote, tries))
             else:
                 wait = backoff.wait(tries, self.settings.uniform)
                 deferred.append((tries, now + wait, unreachable, str(reply), due.n))
@@ -209,11 +209,6 @@ class Deliveries:
                     kind, message=f"{job.message:X}", to=found[0].address, recipients=len(found), by=remote or "-", seconds=seconds,
                     reply=str(reply),
                 )  # fmt: skip
-
-
-def _final(reply: Reply) -> Reply:
-    """Return the last reply of a recipient that is given up: a status of class 4 becomes one of class 5 (RFC 3464 section 2.3.4)."""
-    return reply if reply.is_permanent else Reply(reply.code, f"5{reply.status[1:]}", f"{reply.text} (given up)")
 
 
 class Destination:

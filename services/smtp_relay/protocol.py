@@ -192,6 +192,7 @@ class ServerConnection:
         self._tls = True
         self._helo = ""
         self.state = State.AWAITING_HELLO
+        self._go_on()
 
     def shut(self, reply: Reply) -> None:
         """Say a last word and close, whatever the state: 421 (RFC 5321 section 3.8)."""

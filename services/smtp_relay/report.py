@@ -19,7 +19,7 @@ class Failure:
     """A recipient that the message did not reach.
 
     Args:
-        reply: the last one.
+        reply: the last one; of class 4 where it was tried too often (RFC 3464, appendix D, has `Action: failed` with such a status).
         remote: the host that gave it; empty where it was ourselves.
         tries: how often it was tried.
     """

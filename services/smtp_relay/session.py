@@ -277,7 +277,7 @@ class MailStream(Stream):
         if core and core.state is State.AWAITING_VERDICT and not self.finished:
             self._stopping = True
         else:
-            super().stop()
+            self.finish("server stops", self.farewell("server stops"))
 
     def farewell(self, reason: str) -> bytes:
         """Tell why, as RFC 5321 section 3.8 asks for."""
