@@ -261,7 +261,7 @@ class Stream(asyncio.Protocol):
         if transport is None:
             return "the peer is gone"
         self.transport = transport
-        transport.set_write_buffer_limits(high=1, low=0)  # 0 would mean "full" from the first
+        # Its limits stay the loop's own: uvloop's TLS takes a limit near 0 for "full" until something is written.
         self.writable = True  # what was told of the transport below was told to its new protocol
         self.server.hold(self, 0)
         return ""

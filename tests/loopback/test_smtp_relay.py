@@ -289,7 +289,7 @@ class TestRoutes:
 class TestQueueCommand:
     @pytest.fixture
     def stuck(self, begin):
-        relay = begin("--retry-first", "60", "--retry-longest", "60",
+        relay = begin("--retry-first", "1.5", "--retry-factor", "40", "--retry-longest", "60",
                       routes={"lab.test": {"host": "127.0.0.1", "port": closed_port(), "protocol": "lmtp"}})  # fmt: skip
         relay.send(TEXT)
         relay.send(TEXT, to=["bob@lab.test", "carol@lab.test"], sender="")
