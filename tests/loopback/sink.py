@@ -82,9 +82,11 @@ class Session(socketserver.StreamRequestHandler):
                 if not recipients:
                     self.wfile.write(b"503 5.5.1 no recipients\r\n")
                 elif self.say("DATA", "354 go"):
+                    lines = []
                     while (part := self.rfile.readline()) != b".\r\n":
                         assert part.endswith(b"\r\n")
-                        text += part[1:] if part.startswith(b".") else part
+                        lines.append(part[1:] if part.startswith(b".") else part)
+                    text = b"".join(lines)
                     self.take(sender, recipients, text, mail)
             elif verb == "BDAT":
                 octets, _, last = argument.partition(" ")

