@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 LAB, SCENARIO, ROLE, VERSION = "labctl.lab", "labctl.scenario", "labctl.role", "labctl.version"
+SUMMARY = "labctl.summary"  # on services: the command that says in one line how its host does; `labctl ps` runs it
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
 _CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry
@@ -99,6 +100,7 @@ class FoundHost:
     image_id: str = ""
     addresses: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
+    summary: str = ""
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,9 @@ def ps_command(lab: str | None, as_json: bool) -> None:
     else:
         rows = [(h.lab, h.name, h.status, h.image, " ".join(h.addresses), " ".join(h.published) or "-") for h in hosts]
         print_table(("LAB", "HOST", "STATUS", "IMAGE", "ADDRESSES", "PUBLISHED"), rows)
+        for host in hosts:
+            if host.summary:
+                click.echo(f"{host.lab}/{host.name}: {printable(host.summary)}")
         if not hosts:
             click.echo("no lab is up", err=True)
 

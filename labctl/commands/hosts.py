@@ -1,14 +1,20 @@
 """Which host is meant, and what it is asked: `ps`, `logs`, `exec`."""
 
 import queue
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from labctl.engine.base import Engine
 from labctl.errors import LabError, UsageError
 from labctl.model import FoundHost
 from labctl.words import nearest
+
+SUMMARIES = 8  # summary commands at once
+SUMMARY_TIME = 2.0  # seconds that one may take
+LONGEST_SUMMARY = 200  # characters of it that are shown
 
 
 def choose_lab(engine: Engine, lab: str | None) -> tuple[FoundHost, ...]:
@@ -45,12 +51,29 @@ def choose_host(engine: Engine, name: str, lab: str | None) -> FoundHost:
 
 
 def ps(engine: Engine, lab: str | None) -> tuple[FoundHost, ...]:
-    """Return the hosts of one lab, or of all.
+    """Return the hosts of one lab, or of all; `summary` is then what their summary commands said.
 
     Raises:
         UsageError: there is no lab of that name.
     """
-    return choose_lab(engine, lab) if lab is not None else engine.look().hosts
+    hosts = choose_lab(engine, lab) if lab is not None else engine.look().hosts
+    with ThreadPoolExecutor(SUMMARIES) as pool:
+        return tuple(pool.map(lambda host: _summed_up(engine, host), hosts))
+
+
+def _summed_up(engine: Engine, host: FoundHost) -> FoundHost:
+    """Return a host with the one line that its summary command says; a command that fails is said so, and holds nothing up."""
+    if not host.summary or host.state != "running":
+        return replace(host, summary="")
+    try:
+        done = engine.exec(host, shlex.split(host.summary), timeout=SUMMARY_TIME)
+    except (LabError, TimeoutError, ValueError) as error:
+        why = error.what if isinstance(error, LabError) else str(error)
+        return replace(host, summary=f"({host.summary}: {why})")
+    line = next(iter(done.stdout.decode(errors="replace").splitlines()), "")
+    if done.exit:
+        line = f"({host.summary}: exit code {done.exit})"
+    return replace(host, summary=line[:LONGEST_SUMMARY])
 
 
 @dataclass(frozen=True)

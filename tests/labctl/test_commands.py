@@ -206,6 +206,24 @@ class TestHosts:
         assert len(ps(FakeEngine(self.FOUND), None)) == 3
         assert [host.id for host in ps(FakeEngine(self.FOUND), "two")] == ["3"]
 
+    @pytest.mark.parametrize(
+        ("answer", "said"),
+        [
+            (Executed(0, b"queue: 3 messages\nmore\n"), "queue: 3 messages"), (Executed(0, b""), ""),
+            (Executed(1, b"x"), "(say how: exit code 1)"), (TimeoutError("ended after 2 s"), "(say how: ended after 2 s)"),
+            (LabError("host `a` does not run"), "(say how: host `a` does not run)"),
+        ],
+    )  # fmt: skip
+    def test_ps_asks_a_host_that_has_a_summary_command(self, answer, said):
+        hosts = (FoundHost("1", "one", "a", summary="say how"), FoundHost("2", "one", "b"))
+        engine = FakeEngine(Found(hosts), answers={"how": answer})
+        assert [host.summary for host in ps(engine, "one")] == [said, ""]
+
+    def test_ps_asks_no_host_that_does_not_run(self):
+        engine = FakeEngine(Found((FoundHost("1", "one", "a", state="exited", summary="say how"),)))
+        assert [host.summary for host in ps(engine, None)] == [""]
+        assert engine.acted == []
+
     @pytest.mark.parametrize("follow", [False, True])
     def test_logs_name_their_host(self, follow):
         engine = FakeEngine(self.FOUND.of("one"), log=(b"first", b"second\r"))
