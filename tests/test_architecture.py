@@ -41,6 +41,7 @@ RULES = [
     ("services/tcp/*.py", ["services.tcp", "services.wire", "services.runtime"], [], False),
     ("services/udp/*.py", ["services.udp", "services.wire", "services.runtime"], [], False),
     ("services/smtp_relay/*.py", ["services.smtp_relay", "services.wire", "services.runtime"], ["yaml"], False),
+    ("services/mail/*.py", ["services.mail"], [], False),
     ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat"], [], False),
     ("labctl/model.py", ["labctl.model"], [], True),
     ("labctl/plan.py", ["labctl.model"], [], True),

@@ -9,6 +9,7 @@ TOPICS = {
     "file": "ls, get, put, stat, hash, rm, mirror: files over the lab's own protocol",
     "web": "source, get, links: pages and images over HTTP",
     "rpc": "list, call: procedures over HTTP, by XML-RPC",
+    "mail": "send mail; list, show, fetch and delete it by POP3 and IMAP4",
     "ip": "this host's name and addresses, and those of a name",
     "wait": "wait until HOST:PORT answers",
 }

@@ -1,0 +1,98 @@
+"""`lab mail send`: write a message (email), and hand it to a server (smtplib)."""
+
+import argparse
+import mimetypes
+import smtplib
+import sys
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate, make_msgid, parseaddr
+from pathlib import Path
+
+from services.client.errors import ClientError, explain
+from services.client.mail_login import trust
+from services.client.mail_text import one_line
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send, and print `Successfully sent email` (exit code 0) or `Error: unable to send email` with the reason (1)."""
+    place = f"{options.server}:{options.port}"
+    try:
+        body = sys.stdin.read() if options.body in (None, "-") else options.body
+        message = write(options.sender, options.to, options.cc, options.subject, body, options.attach)
+        if options.copy:
+            Path(options.copy).write_bytes(message.as_bytes(policy=SMTP))
+        refused = send(message, options)
+    except smtplib.SMTPRecipientsRefused as error:
+        refused = error.recipients
+    except smtplib.SMTPResponseException as error:
+        return _unable(f"{place} said: {_reply(error.smtp_code, error.smtp_error)}")
+    except (smtplib.SMTPException, OSError, ValueError, ClientError) as error:
+        told = explain(error, place)
+        return _unable(f"{one_line(str(told))}, at {place}", *([f"hint: {told.hint}"] if told.hint else []))
+    if refused:
+        return _unable(*(f"{place} said, for {one_line(name)}: {_reply(*said)}" for name, said in refused.items()))
+    print("Successfully sent email")
+    return 0
+
+
+def write(sender: str, to: list[str], cc: list[str], subject: str, body: str, attachments: list[str]) -> EmailMessage:
+    """Return a message with all the headers that one needs (RFC 5322 section 3.6).
+
+    Raises:
+        ValueError: an address is none, or a header would hold a line end.
+        OSError: an attachment cannot be read.
+    """
+    message = EmailMessage(policy=SMTP)
+    message["From"] = address(sender)
+    message["To"] = [address(text) for text in to]
+    if cc:
+        message["Cc"] = [address(text) for text in cc]
+    message["Subject"] = subject
+    message["Date"] = formatdate(localtime=True)
+    message["Message-ID"] = make_msgid(domain=address(sender).domain)
+    message.set_content(body)
+    for name in attachments:
+        path = Path(name)
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        maintype, _, subtype = kind.partition("/")
+        message.add_attachment(path.read_bytes(), maintype=maintype, subtype=subtype, filename=path.name)
+    return message
+
+
+def address(text: str) -> Address:
+    """Read `alice@lab.test` or `Alice <alice@lab.test>`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    name, spec = parseaddr(text)
+    if not spec.rpartition("@")[0] or not spec.rpartition("@")[2] or any(not char.isprintable() for char in text):
+        raise ValueError(f"`{text}` is not an address such as alice@lab.test")
+    try:
+        return Address(name, addr_spec=spec)
+    except Exception as error:  # a ValueError, an IndexError or one of email.errors: as the text is broken
+        raise ValueError(f"`{text}` is not an address such as alice@lab.test") from error
+
+
+def send(message: EmailMessage, options: argparse.Namespace) -> dict[str, tuple[int, bytes]]:
+    """Hand the message to the server; return the recipients that it refused, with what it said, where it took others.
+
+    Raises:
+        smtplib.SMTPException: it refused all, or the message.
+        OSError: there is no connection, or the certificate is not to be trusted.
+    """
+    with smtplib.SMTP(options.server, options.port, timeout=options.timeout) as server:
+        if options.starttls:
+            server.starttls(context=trust(options))  # raises where the server cannot: never in clear by mistake
+        return server.send_message(message)
+
+
+def _reply(code: int, text: bytes | str) -> str:
+    return one_line(f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}")
+
+
+def _unable(*reasons: str) -> int:
+    sys.stderr.write("\n  ".join(["Error: unable to send email", *reasons]) + "\n")
+    return 1
