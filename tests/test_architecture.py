@@ -50,7 +50,13 @@ RULES = [
     ("labctl/words.py", [], [], True),
     ("labctl/paths.py", [], [], False),
     ("labctl/provision/*.py", ["labctl.provision", "labctl.errors", "labctl.progress"], [], False),
-    ("labctl/scenario/*.py", ["labctl.scenario", "labctl.errors", "labctl.paths", "labctl.words"], ["pydantic", "yaml"], False),
+    ("labctl/faults/*.py", ["labctl.faults", "labctl.words"], [], True),
+    (
+        "labctl/scenario/*.py",
+        ["labctl.scenario", "labctl.faults", "labctl.errors", "labctl.paths", "labctl.words"],
+        ["pydantic", "yaml"],
+        False,
+    ),
     (
         "labctl/engine/*.py",
         ["labctl", "labctl.engine", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress", "labctl.paths", "labctl.provision"],
@@ -59,7 +65,7 @@ RULES = [
     ),
     (
         "labctl/commands/*.py",
-        ["labctl", "labctl.commands", "labctl.engine", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
+        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
          "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.words"],
         ["yaml"],
         False,

@@ -18,6 +18,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.tls import TLSConfig
 
 from labctl.engine import failures
+from labctl.engine.base import Change
 from labctl.engine.endpoint import Endpoint, find_endpoint
 from labctl.engine.networks import create_network, network_name
 from labctl.engine.peek import look
@@ -197,6 +198,22 @@ class DockerEngine:
         if timeout is not None and code in TIMED_OUT and seconds >= timeout:
             raise TimeoutError(f"ended after {timeout:g} s")
         return Executed(code if code is not None else 1, bytes(output["stdout"]), bytes(output["stderr"]), seconds)
+
+    def change(self, host: FoundHost, change: Change) -> None:
+        """Kill, restart, pause or unpause a host; see `Engine.change`."""
+        try:
+            match change:
+                case "kill":
+                    self.api.kill(host.id, "SIGKILL")
+                    self.api.wait(host.id)  # until then its name still resolves
+                case "restart":
+                    self.api.restart(host.id, timeout=GRACE)
+                case "pause":
+                    self.api.pause(host.id)
+                case "unpause":
+                    self.api.unpause(host.id)
+        except APIError as error:
+            raise failures.refused(f"host `{host.name}` of lab `{host.lab}`: {change} failed", error) from error
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
         """Yield a host's log, a line at a time."""
