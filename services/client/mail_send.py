@@ -6,13 +6,16 @@ import smtplib
 import sys
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from email.utils import formatdate, make_msgid, parseaddr
 from pathlib import Path
 
 from services.client.errors import ClientError, explain
 from services.client.mail_login import trust
 from services.client.mail_text import one_line
+
+PLAIN = SMTP.clone(cte_type="7bit")  # a body of other than ASCII goes in MIME's clothes: every server takes that
+INTERNATIONAL = SMTPUTF8  # for addresses of other than ASCII (RFC 6531), where the server can
 
 
 def run(options: argparse.Namespace) -> int:
@@ -22,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
         body = sys.stdin.read() if options.body in (None, "-") else options.body
         message = write(options.sender, options.to, options.cc, options.subject, body, options.attach)
         if options.copy:
-            Path(options.copy).write_bytes(message.as_bytes(policy=SMTP))
+            Path(options.copy).write_bytes(message.as_bytes())
         refused = send(message, options)
     except smtplib.SMTPRecipientsRefused as error:
         refused = error.recipients
@@ -44,7 +47,8 @@ def write(sender: str, to: list[str], cc: list[str], subject: str, body: str, at
         ValueError: an address is none, or a header would hold a line end.
         OSError: an attachment cannot be read.
     """
-    message = EmailMessage(policy=SMTP)
+    everyone = [address(text) for text in (sender, *to, *cc)]
+    message = EmailMessage(policy=PLAIN if all(one.addr_spec.isascii() for one in everyone) else INTERNATIONAL)
     message["From"] = address(sender)
     message["To"] = [address(text) for text in to]
     if cc:
@@ -86,7 +90,15 @@ def send(message: EmailMessage, options: argparse.Namespace) -> dict[str, tuple[
     with smtplib.SMTP(options.server, options.port, timeout=options.timeout) as server:
         if options.starttls:
             server.starttls(context=trust(options))  # raises where the server cannot: never in clear by mistake
-        return server.send_message(message)
+        # Not send_message: it writes the message anew, and puts a `>` before each line that begins with "From ".
+        recipients = [one.addr_spec for name in ("To", "Cc") for one in addresses(message, name)]
+        unusual = ["SMTPUTF8", "BODY=8BITMIME"] if message.policy.utf8 else []  # type: ignore[attr-defined] # RFC 6531
+        return server.sendmail(addresses(message, "From")[0].addr_spec, recipients, message.as_bytes(), unusual)
+
+
+def addresses(message: EmailMessage, name: str) -> tuple[Address, ...]:
+    """Return the addresses of a header: here the envelope is what the headers say."""
+    return message[name].addresses if name in message else ()
 
 
 def _reply(code: int, text: bytes | str) -> str:

@@ -134,6 +134,24 @@ class TestSend:
         assert (attached.get_filename(), attached.get_content_type()) == ("picture.png", "image/png")
         assert attached.get_content() == bytes(range(256))
 
+    def test_no_line_of_the_body_is_changed(self, serve, tmp_path):
+        server = serve(b"220 fake\r\n", SMTP)
+        body = "From here\n.\n..\n\n>From\nGrüße\n" + "x" * 2000 + "\n"
+        assert send(server, stdin=body).returncode == 0
+        wire = b"".join(server.lines).partition(b"DATA\r\n".lower())[2].partition(b"\r\n.\r\n")[0] + b"\r\n"
+        message = message_from_bytes(wire.replace(b"\r\n..", b"\r\n."), policy=policy.default)
+        assert message.get_content().replace("\r\n", "\n") == body
+        assert all(line.isascii() and len(line) <= 1000 for line in server.lines)
+
+    def test_an_international_address_needs_a_server_that_can(self, serve):
+        done = send(serve(b"220 fake\r\n", SMTP), "--body", "x", to="jürgen@lab.test")
+        assert done.returncode == 1
+        assert b"SMTPUTF8" in done.stderr
+        able = serve(b"220 fake\r\n", [(rb"EHLO .*", b"250-fake\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"), *SMTP])
+        assert send(able, "--body", "Grüße", to="jürgen@lab.test").returncode == 0
+        assert "rcpt TO:<jürgen@lab.test>\r\n".encode() in able.lines
+        assert "To: jürgen@lab.test\r\n".encode() in able.lines
+
     def test_the_body_comes_from_stdin_where_none_is_given(self, serve):
         server = serve(b"220 fake\r\n", SMTP)
         assert send(server, stdin="typed\n").returncode == 0
