@@ -7,7 +7,7 @@ import sys
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from email.utils import formatdate, make_msgid, parseaddr
+from email.utils import formatdate, getaddresses, make_msgid
 from pathlib import Path
 
 from services.client.errors import ClientError, explain
@@ -47,15 +47,19 @@ def write(sender: str, to: list[str], cc: list[str], subject: str, body: str, at
         ValueError: an address is none, or a header would hold a line end.
         OSError: an attachment cannot be read.
     """
-    everyone = [address(text) for text in (sender, *to, *cc)]
+    author, *more = addresses([sender])
+    if more:
+        raise ValueError(f"`{sender}` is more than one address; a mail has one sender")
+    receivers, others = addresses(to), addresses(cc)
+    everyone = (author, *receivers, *others)
     message = EmailMessage(policy=PLAIN if all(one.addr_spec.isascii() for one in everyone) else INTERNATIONAL)
-    message["From"] = address(sender)
-    message["To"] = [address(text) for text in to]
-    if cc:
-        message["Cc"] = [address(text) for text in cc]
+    message["From"] = author
+    message["To"] = receivers
+    if others:
+        message["Cc"] = others
     message["Subject"] = subject
     message["Date"] = formatdate(localtime=True)
-    message["Message-ID"] = make_msgid(domain=address(sender).domain)
+    message["Message-ID"] = make_msgid(domain=author.domain)
     message.set_content(body)
     for name in attachments:
         path = Path(name)
@@ -65,17 +69,29 @@ def write(sender: str, to: list[str], cc: list[str], subject: str, body: str, at
     return message
 
 
-def address(text: str) -> Address:
-    """Read `alice@lab.test` or `Alice <alice@lab.test>`.
+def addresses(texts: list[str]) -> list[Address]:
+    """Read `alice@lab.test`, `Alice <alice@lab.test>`, or several with commas between.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: one is neither.
     """
-    name, spec = parseaddr(text)
-    if not spec.rpartition("@")[0] or not spec.rpartition("@")[2] or any(not char.isprintable() for char in text):
-        raise ValueError(f"`{text}` is not an address such as alice@lab.test")
+    found = []
+    for text in texts:
+        if not text.isprintable():
+            raise ValueError(f"`{text}` is not an address such as alice@lab.test")
+        found += [_address(name, spec, text) for name, spec in getaddresses([text])]
+    return found
+
+
+def _address(name: str, spec: str, text: str) -> Address:
+    local, _, domain = spec.rpartition("@")
     try:
-        return Address(name, addr_spec=spec)
+        Address(
+            addr_spec="".join(char if char.isascii() else "x" for char in spec)
+        )  # it knows the RFC's grammar for ASCII
+        if local and domain:
+            return Address(name, local, domain)
+        raise ValueError
     except Exception as error:  # a ValueError, an IndexError or one of email.errors: as the text is broken
         raise ValueError(f"`{text}` is not an address such as alice@lab.test") from error
 
@@ -91,14 +107,9 @@ def send(message: EmailMessage, options: argparse.Namespace) -> dict[str, tuple[
         if options.starttls:
             server.starttls(context=trust(options))  # raises where the server cannot: never in clear by mistake
         # Not send_message: it writes the message anew, and puts a `>` before each line that begins with "From ".
-        recipients = [one.addr_spec for name in ("To", "Cc") for one in addresses(message, name)]
-        unusual = ["SMTPUTF8", "BODY=8BITMIME"] if message.policy.utf8 else []  # type: ignore[attr-defined] # RFC 6531
-        return server.sendmail(addresses(message, "From")[0].addr_spec, recipients, message.as_bytes(), unusual)
-
-
-def addresses(message: EmailMessage, name: str) -> tuple[Address, ...]:
-    """Return the addresses of a header: here the envelope is what the headers say."""
-    return message[name].addresses if name in message else ()
+        unusual = ["SMTPUTF8", "BODY=8BITMIME"] if message.policy == INTERNATIONAL else []
+        recipients = [one.addr_spec for one in addresses([*options.to, *options.cc])]
+        return server.sendmail(addresses([options.sender])[0].addr_spec, recipients, message.as_bytes(), unusual)
 
 
 def _reply(code: int, text: bytes | str) -> str:

@@ -110,13 +110,14 @@ class TestSend:
         (tmp_path / "picture.png").write_bytes(bytes(range(256)))
         copy = tmp_path / "copy.eml"
         told = send(server, "--subject", "Grüße", "--body", "Hello,\n.dot\n", "--attach", tmp_path / "picture.png",
-                    "--cc", "Carol <carol@lab.test>", "--copy", copy)  # fmt: skip
+                    "--cc", "Carol <carol@lab.test>, dave@lab.test", "--copy", copy)  # fmt: skip
         assert (told.returncode, told.stdout, told.stderr) == (0, b"Successfully sent email\n", b"")
         envelope = [line for line in server.lines if line.startswith((b"mail", b"rcpt", b"MAIL", b"RCPT"))]
         assert [line.split(b":")[1].split(b">")[0] for line in envelope] == [
             b"<alice@lab.test",
             b"<bob@lab.test",
             b"<carol@lab.test",
+            b"<dave@lab.test",
         ]
         wire = b"".join(server.lines).partition(b"\r\n\r\n")[2].partition(b"\r\n.\r\n")[0] + b"\r\n"
         assert copy.read_bytes().partition(b"\r\n\r\n")[2] == wire.replace(b"\r\n..", b"\r\n.")
@@ -124,7 +125,7 @@ class TestSend:
         assert (message["From"], message["To"], message["Cc"]) == (
             "alice@lab.test",
             "bob@lab.test",
-            "Carol <carol@lab.test>",
+            "Carol <carol@lab.test>, dave@lab.test",
         )
         assert message["Subject"] == "Grüße"
         assert message["Date"]

@@ -21,10 +21,10 @@ mailbox = poplib.POP3(host, 110, timeout=30)
 mailbox.stls(ssl.create_default_context())  # from here on nobody on the wire can read along
 mailbox.user(user)
 mailbox.pass_(password)
-count, octets = mailbox.stat()
-print(count, "messages,", octets, "octets")
+count, size = mailbox.stat()
+print(count, "messages,", size, "octets")
 for number in range(1, count + 1):  # POP3 counts from 1, anew in each session
-    _, lines, _ = mailbox.retr(number)
+    reply, lines, size = mailbox.retr(number)
     message = email.message_from_bytes(b"\r\n".join(lines), policy=email.policy.default)
     text = message.get_body(preferencelist=("plain",))
     print("-" * 40)
