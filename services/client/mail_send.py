@@ -77,7 +77,7 @@ def addresses(texts: list[str]) -> list[Address]:
     """
     found = []
     for text in texts:
-        if not text.isprintable():
+        if not text.strip() or not text.isprintable():
             raise ValueError(f"`{text}` is not an address such as alice@lab.test")
         found += [_address(name, spec, text) for name, spec in getaddresses([text])]
     return found

@@ -317,7 +317,7 @@ class ClientConnection:
         else:
             for n in accepted:  # RSET's own reply is not meant
                 transaction.replies[n] = reply if not reply.is_good else Reply(451, "4.5.0", "no 354 to DATA")
-            self._done()
+            self._reset()
 
     def _await_results(self) -> None:
         accepted = self._transaction.accepted()
@@ -334,8 +334,18 @@ class ClientConnection:
         else:
             for accepted in self._transaction.accepted():
                 replies[accepted] = reply
-        if not self._taken:
+        if self._taken:
+            return
+        if self._transaction.accepted():
             self._done()
+        else:
+            self._reset()
+
+    def _reset(self) -> None:
+        """Take back a transaction that came to nothing: for the server it is still open, and the next MAIL would get 503."""
+        self._out.append(b"RSET\r\n")
+        self._transaction.expected = deque(["RSET"])
+        self.phase = Phase.AWAITING_REPLIES
 
     def _done(self) -> None:
         replies = tuple(reply or _BROKEN for reply in self._transaction.replies)
