@@ -86,7 +86,7 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_events", "_inbox", "_lines", "_name", "_out", "_taken", "_transaction", "_tried_helo", "closing",
+        "_events", "_inbox", "_left_open", "_lines", "_name", "_out", "_taken", "_transaction", "_tried_helo", "closing",
         "extensions", "lmtp", "phase",
     )  # fmt: skip
 
@@ -103,6 +103,9 @@ class ClientConnection:
         self._transaction = _Transaction(0, None)
         self._taken: deque[int] = deque()  # recipients whose result is still to come
         self._tried_helo = False
+        self._left_open = (
+            False  # a transaction came to nothing: for the server it goes on, and another MAIL would get 503
+        )
 
     # -- the four doors -----------------------------------------------------------------------------------------------
 
@@ -173,6 +176,10 @@ class ClientConnection:
             end = b"" if text.endswith(b"\r\n") else b"\r\n"
             octets += [b"BDAT %d LAST\r\n" % (len(text) + len(end)), text, end]
             expected[-1] = "BDAT"
+        if self._left_open:
+            octets.insert(0, b"RSET\r\n")
+            expected.insert(0, "RSET before")
+            self._left_open = False
         self._transaction = _Transaction(len(recipients), text, deque(expected), deque(octets))
         self.phase = Phase.AWAITING_REPLIES
         if "PIPELINING" in self.extensions:
@@ -275,7 +282,9 @@ class ClientConnection:
             return
         transaction = self._transaction
         answered = transaction.expected.popleft()
-        if answered == "MAIL":
+        if answered == "RSET before":
+            pass  # were it refused, so is MAIL
+        elif answered == "MAIL":
             transaction.mail = reply
         elif answered == "RCPT":
             mail = transaction.mail
@@ -317,7 +326,7 @@ class ClientConnection:
         else:
             for n in accepted:  # RSET's own reply is not meant
                 transaction.replies[n] = reply if not reply.is_good else Reply(451, "4.5.0", "no 354 to DATA")
-            self._reset()
+            self._done()
 
     def _await_results(self) -> None:
         accepted = self._transaction.accepted()
@@ -334,21 +343,12 @@ class ClientConnection:
         else:
             for accepted in self._transaction.accepted():
                 replies[accepted] = reply
-        if self._taken:
-            return
-        if self._transaction.accepted():
+        if not self._taken:
             self._done()
-        else:
-            self._reset()
-
-    def _reset(self) -> None:
-        """Take back a transaction that came to nothing: for the server it is still open, and the next MAIL would get 503."""
-        self._out.append(b"RSET\r\n")
-        self._transaction.expected = deque(["RSET"])
-        self.phase = Phase.AWAITING_REPLIES
 
     def _done(self) -> None:
         replies = tuple(reply or _BROKEN for reply in self._transaction.replies)
+        self._left_open = not any(reply.is_good for reply in replies)
         self.phase = Phase.READY
         self._events.append(Delivered(replies))
 
