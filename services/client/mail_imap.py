@@ -95,7 +95,11 @@ def delete(conn: imaplib.IMAP4, uids: list[int]) -> None:
         if uid not in known:
             raise ClientError(f"there is no message with UID {uid}")
     _ok(conn.uid("STORE", wanted, "+FLAGS.SILENT", r"(\Deleted)"))
-    _ok(conn.expunge())
+    _, capabilities = conn.capability()
+    if b"UIDPLUS" in b" ".join(capabilities).split():  # RFC 4315: these alone, not what somebody else has marked
+        _ok(conn.uid("EXPUNGE", wanted))
+    else:
+        _ok(conn.expunge())
     show(f"deleted {counted(len(uids))}\n".encode())
 
 
