@@ -1,7 +1,9 @@
 """`lab mail send|pop|imap`: write a mail, and fetch it from the mailbox, with the standard library's own modules."""
 
 import argparse
+import resource
 
+from services.client.errors import ClientError, report
 from services.client.options import port_number, seconds
 
 MODULES = """\
@@ -12,6 +14,7 @@ Passwords are looked for in this order: --ask (a prompt), --password (every user
 LAB_MAIL_PASSWORD, what the lab's servers hand out (/handouts/mail.json), a prompt where there is a terminal.
 """
 TIMEOUT = 30.0  # seconds for each answer; a relay may sync its disk before it says 250
+MEMORY = 448 << 20  # octets
 HANDOUT = "/handouts/mail.json"
 
 
@@ -35,7 +38,14 @@ def main(argv: list[str]) -> int:
         from services.client.mail_pop import run
     else:
         from services.client.mail_imap import run
-    return run(options)
+    # The library's clients collect an answer for as long as the server talks; the host's own limit would end us without a word.
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    try:
+        return run(options)
+    except MemoryError:
+        pass  # told below, when what filled the memory is given back
+    what = f"that takes more than {MEMORY >> 20} MiB of memory"
+    return report(ClientError(what, "`fetch` takes less than `show`"), f"{options.server}:{options.port}")
 
 
 def _add_send(send: argparse.ArgumentParser) -> None:

@@ -57,7 +57,9 @@ def _walk(message: EmailMessage) -> list[EmailMessage]:
 def _text(message: EmailMessage) -> str:
     try:
         body = message.get_body(preferencelist=("plain", "html"))
-        return str(body.get_content()) if body else "(no text)"
+        return (
+            "(no text)" if body is None else str(body.get_content())
+        )  # a part without headers is false, and yet there
     except Exception:  # an unknown charset, a broken multipart: the octets as they are
         return _octets(message).decode("utf-8", "replace")
 

@@ -12,7 +12,8 @@ class Scripted:
 
     Args:
         greeting: what is said first; None for nothing at all.
-        script: (pattern, reply); a reply may be octets, or a function of the match; None closes the connection.
+        script: (pattern, reply); a reply may be octets, several one after the other, or a function of the match that
+            returns them; None closes the connection.
         tls: a context; the reply `TLS` is then followed by a handshake.
     """
 
@@ -46,7 +47,8 @@ class Scripted:
                 reply = self._reply(word)
                 if reply is None:
                     return
-                conn.sendall(reply)
+                for part in (reply,) if isinstance(reply, bytes) else reply:
+                    conn.sendall(part)
                 if self.tls and word.upper().endswith((b"STARTTLS", b"STLS")):
                     stream.close()
                     conn = held.enter_context(

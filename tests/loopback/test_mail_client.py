@@ -1,5 +1,6 @@
 """`lab mail` against servers of ours that obey, refuse, lie and break off."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -322,6 +323,15 @@ class TestMailbox:
         assert done.returncode == 1
         assert done.stderr.startswith(b"error: ")
         assert b"Traceback" not in done.stderr
+
+    def test_an_answer_without_end_is_given_up(self, serve, topic, script, number):
+        line = (b"x" * 76 + b"\r\n") * 4000
+        begin = b"+OK\r\n" if topic == "pop" else b"* 1 FETCH (UID 7 BODY[] {4000000000}\r\n"
+        endless = lambda _match: itertools.chain([begin], itertools.repeat(line))  # noqa: E731
+        server = self.server(serve, topic, [(rb"RETR 1|\S+ UID FETCH 7 .*", endless), *script])
+        done = read(server, topic, "fetch", number)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"of memory" in done.stderr
 
     @pytest.mark.parametrize("argv", [["show"], ["show", "0"], ["show", "-1"], ["show", "x"], ["delete"], ["sing"], []])
     def test_a_wrong_command_line_exits_with_2(self, serve, topic, script, number, argv):

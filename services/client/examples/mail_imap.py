@@ -32,4 +32,4 @@ with imaplib.IMAP4(host, 143, timeout=30) as mailbox:
         print("From:", message["From"])
         print("Subject:", message["Subject"])
         print()
-        print(text.get_content() if text else "(no plain text in it)")
+        print("(no plain text in it)" if text is None else text.get_content())

@@ -31,6 +31,6 @@ for number in range(1, count + 1):  # POP3 counts from 1, anew in each session
     print("From:", message["From"])
     print("Subject:", message["Subject"])
     print()
-    print(text.get_content() if text else "(no plain text in it)")
+    print("(no plain text in it)" if text is None else text.get_content())
     # mailbox.dele(number) would delete it, once quit() has been said
 mailbox.quit()
