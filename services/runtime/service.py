@@ -22,7 +22,7 @@ def run_service(name: str, log: Log, start: Start, stop: Stop, reload: Callable[
     Args:
         start: opens its sockets and begins to serve.
         stop: accepts no more and drains within the seconds given.
-        reload: reads its configuration again, on SIGHUP.
+        reload: reads its configuration again, on SIGHUP; it may come while `start` is at work.
     """
     try:
         _run(_serve(name, log, start, stop, reload))
@@ -49,9 +49,9 @@ async def _serve(name: str, log: Log, start: Start, stop: Stop, reload: Callable
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    await start()
-    if reload:
+    if reload:  # before the start: SIGHUP would end the process
         loop.add_signal_handler(signal.SIGHUP, reload)
+    await start()
     gc.freeze()  # what exists now stays: the collector need not walk it again and again
     log.event("ready", service=name, loop=type(loop).__module__.partition(".")[0])
     await ending.wait()

@@ -98,13 +98,15 @@ class SmtpRelay:
         )  # fmt: skip
         self._streams = StreamServer(limits, self.log)
         sockets = bind(socket.SOCK_STREAM, config.port, config.hosts)
-        self.port = sockets[0].getsockname()[1]
+        port = sockets[0].getsockname()[1]
 
         def stream(server: StreamServer, label: str, core: Callable[[], Core]) -> Stream:
             return MailStream(server, label, core, self._office)
 
-        await self._streams.listen(sockets, f"{self.port}/smtp", self._core, stream)
+        await self._streams.listen(sockets, f"{port}/smtp", self._core, stream)
+        self._routes = self._read_routes()  # it may have changed since
         self._deliveries.use(self._routes)
+        self.port = port
         self.log.event(
             "listening", smtp=self.port, starttls=self._office.tls is not None, seconds=time.monotonic() - began
         )
@@ -145,6 +147,8 @@ class SmtpRelay:
 
     def reload(self) -> None:
         """Read the route table again; one that is wrong is told of, and the old one stays."""
+        if not self.port:  # not started yet: it will read the table
+            return
         try:
             self._routes = self._read_routes()
         except OSError as error:
