@@ -53,6 +53,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.client = docker.from_env()
+        self.last = ""  # what the load said last
         self.client.networks.create(NETWORK, internal=True, labels=LABEL)
         self.load = self._run("load", SERVERS["postfix"], ["sleep", "infinity"])
         # it takes as many connections as come; its count on stdout is not wanted
@@ -116,7 +117,8 @@ class Bench:
         began = time.monotonic()
         done = self.load.exec_run(["bash", "-c", source])
         seconds = time.monotonic() - began
-        return seconds if done.exit_code == 0 and b"fatal" not in done.output else 0.0
+        self.last = done.output.decode(errors="replace")
+        return seconds if done.exit_code == 0 and "fatal" not in self.last else 0.0
 
     def stored(self) -> int:
         """Return how many messages Dovecot has stored."""
@@ -150,6 +152,8 @@ def accepted(bench: Bench, turns: int, messages: int) -> Rates:
         for name in SERVERS:
             with bench.server(name, "sink"):
                 seconds = bench.send(name, messages)
+            if not seconds:
+                sys.exit(f"{name}: {bench.last}")
             if turn:  # the first turn warms the caches
                 rates[name].append(messages / seconds)
     return rates
