@@ -115,7 +115,8 @@ class MailStream(Stream):
                 case TextReceived(data):
                     if self._draft is None:
                         self._draft = Draft(self._office.store.folder, self._office.number())
-                    self._draft.add(data)
+                    if not self._failed:
+                        self._draft.add(data)
                 case MessageEnded(envelope):
                     self._finish_message(envelope)
                 case MessageDropped():

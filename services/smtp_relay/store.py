@@ -9,6 +9,7 @@ A file in `spool/` that no message names was never accepted: it is removed at st
 Public: `Store`, `NewMessage`, `Settlement`, `Release`, `Message`, `Due`, `connect`.
 """
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -155,11 +156,17 @@ class Store:
         """Open it, or make it.
 
         Raises:
-            OSError: the folder cannot be made or written.
+            OSError: the folder cannot be made or written, or another relay works on it.
             sqlite3.Error: the file is no queue.
         """
         self.folder = folder
         (folder / "spool").mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise OSError(error.errno, f"another relay works on the queue in {folder}") from error
         self._writer = connect(folder, create=True)
         self._reader = connect(folder)
         self._version = self.outside_changes()
@@ -176,6 +183,7 @@ class Store:
         """Close it; the last one to do so empties the write-ahead log."""
         self._reader.close()
         self._writer.close()
+        self._lock.close()
 
     # -- one thread's -------------------------------------------------------------------------------------------------
 

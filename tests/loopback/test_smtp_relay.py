@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import smtplib
 import socket
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 
@@ -459,6 +461,48 @@ class TestBadInput:
         sink.wait(1)
 
 
+class TestDiskFull:
+    """The kernel is told to let the relay write no file beyond a size: for it that is a full disk."""
+
+    def limit(self, relay, octets):
+        resource.prlimit(relay.process.pid, resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
+
+    def test_a_big_text_is_refused_with_452_and_leaves_no_file(self, relay, sink):
+        self.limit(relay, 300_000)
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            relay.send(b"x" * 70 + b"\r\n" * 1_000_000)
+        assert (refused.value.smtp_code, refused.value.smtp_error[:5]) == (452, b"4.3.1")
+        assert list((relay.folder / "spool").iterdir()) == []
+        relay.send(TEXT)
+        assert len(sink.wait(1)) == 1
+
+    def test_what_cannot_be_committed_is_refused_and_taken_again_when_there_is_room(self, begin):
+        relay = begin(routes={"lab.test": {"host": "127.0.0.1", "port": closed_port(), "protocol": "lmtp"}})
+        self.limit(relay, 200_000)
+        accepted = 0
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            for _ in range(100):
+                relay.send(TEXT + b"y" * 70 + b"\r\n" * 10_000)
+                accepted += 1
+        assert refused.value.smtp_code == 452
+        assert 0 < accepted < 100
+        self.limit(relay, resource.RLIM_INFINITY)
+        relay.send(TEXT)
+        assert len(relay.messages()) == accepted + 1
+
+    def test_a_big_message_is_never_in_memory_as_a_whole(self, relay, sink):
+        def peak():
+            return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{relay.process.pid}/status").read_text())[1]) / 1024
+
+        relay.send(TEXT)
+        sink.wait(1)
+        before = peak()
+        big = b"Subject: big\r\n\r\n" + (b"x" * 76 + b"\r\n") * ((50 << 20) // 78)
+        relay.send(big)
+        assert sink.wait(2, timeout=60)[1].text.endswith(big)
+        assert peak() - before < 32  # MiB, of 128 that it may have
+
+
 class TestTls:
     @pytest.fixture
     def certificate(self, tmp_path):
@@ -552,6 +596,14 @@ class TestProcess:
         )
         assert told.returncode == 2
         assert "error:" in told.stderr
+
+    def test_a_second_relay_on_the_same_queue_is_refused(self, relay):
+        told = subprocess.run(
+            [sys.executable, "-m", "services.smtp_relay", "--port", "0", "--queue", str(relay.folder)],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=20,
+        )  # fmt: skip
+        assert told.returncode == 1
+        assert "another relay works on the queue" in told.stdout
 
     def test_messages_of_many_sessions_share_a_commit(self, relay, sink):
         """Group commit: 20 at once are accepted, all of them arrive."""
