@@ -1,5 +1,7 @@
 """`lab mail` against servers of ours that obey, refuse, lie and break off."""
 
+import argparse
+import io
 import itertools
 import os
 import subprocess
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from services.client.errors import ClientError
+from services.client.mail_login import find_password
 from tests.loopback.fakes import Scripted, server_context
 
 ROOT = Path(__file__).parents[2]
@@ -336,6 +340,65 @@ class TestMailbox:
     @pytest.mark.parametrize("argv", [["show"], ["show", "0"], ["show", "-1"], ["show", "x"], ["delete"], ["sing"], []])
     def test_a_wrong_command_line_exits_with_2(self, serve, topic, script, number, argv):
         assert lab_mail(topic, *argv, "--user", "bob@lab.test").returncode == 2
+
+
+class TestPassword:
+    """Where it is looked for, first come first served."""
+
+    def options(self, **facts):
+        return argparse.Namespace(**{"ask": False, "password": None, "user": "bob@lab.test"} | facts)
+
+    @pytest.fixture
+    def handout(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("LAB_MAIL_PASSWORD", raising=False)
+        path = tmp_path / "mail.json"
+        path.write_text('{"bob@lab.test": "handed"}')
+        return path
+
+    def test_the_order(self, handout, monkeypatch):
+        assert find_password(self.options(), handout) == "handed"
+        assert find_password(self.options(user="Bob@Lab.Test"), handout) == "handed"
+        monkeypatch.setenv("LAB_MAIL_PASSWORD", "from variable")
+        assert find_password(self.options(), handout) == "from variable"
+        assert find_password(self.options(password="given"), handout) == "given"
+
+    @pytest.mark.parametrize("text", ["", "[]", "{", '{"bob@lab.test": 5}', '{"eve@lab.test": "x"}', "null"])
+    def test_a_handout_without_it_is_none(self, handout, text, monkeypatch):
+        handout.write_text(text)
+        monkeypatch.setattr("sys.stdin", io.StringIO())
+        with pytest.raises(ClientError, match="no password for bob"):
+            find_password(self.options(), handout)
+
+    @pytest.mark.parametrize("script", [("pop", POP), ("imap", IMAP)], ids=["pop", "imap"])
+    def test_a_terminal_is_asked_and_shows_nothing_of_it(self, serve, script):
+        topic, lines = script
+        server = serve(b"+OK ready\r\n" if topic == "pop" else b"* OK ready\r\n", lines)
+        ours, theirs = os.openpty()
+        argv = [
+            "mail",
+            topic,
+            "list",
+            "--ask",
+            "--server",
+            "127.0.0.1",
+            "--port",
+            str(server.port),
+            "--user",
+            "bob@lab.test",
+        ]
+        with subprocess.Popen(
+            [sys.executable, "-m", "services.client", *argv], cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs,
+            start_new_session=True,
+        ) as asking:  # fmt: skip
+            os.close(theirs)
+            shown = os.read(ours, 1000)
+            os.write(ours, b"secret\n")
+            assert asking.stdout.read().startswith(b"1 message")
+            assert asking.wait(10) == 0
+        shown += os.read(ours, 1000)
+        os.close(ours)
+        assert shown.startswith(b"Password of bob@lab.test: ")
+        assert b"secret" not in shown
 
 
 def test_the_help_tells_what_became_of_the_standard_modules():
