@@ -1,4 +1,4 @@
-"""`lab mail send|pop|imap`: write a mail, and fetch it from the mailbox, with the standard library's own modules."""
+"""`lab mail send|pop|imap`: write a mail, and fetch it from the mailbox, with smtplib, poplib, imaplib and email."""
 
 import argparse
 import resource
@@ -6,10 +6,7 @@ import resource
 from services.client.errors import ClientError, report
 from services.client.options import port_number, seconds
 
-MODULES = """\
-The standard library's modules: smtplib, poplib and imaplib are there, and email writes and reads the messages. smtpd, the server,
-left with Python 3.12 (PEP 594); its successor is aiosmtpd, no part of the library. This lab's server: services/smtp_relay.
-
+PASSWORDS = """\
 Passwords are looked for in this order: --ask (a prompt), --password (every user of the host sees it in `ps`), the variable
 LAB_MAIL_PASSWORD, what the lab's servers hand out (/handouts/mail.json), a prompt where there is a terminal.
 """
@@ -23,7 +20,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "lab mail",
         description="Send mail, and fetch it.",
-        epilog=MODULES,
+        epilog=PASSWORDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     topics = parser.add_subparsers(dest="topic", required=True, metavar="send|pop|imap")
