@@ -1,4 +1,4 @@
-"""`lab mail imap`: a mailbox by IMAP4 (RFC 9051), with imaplib. A message keeps its UID for as long as it is in the mailbox."""
+"""`lab mail imap`: a mailbox by IMAP4 (RFC 3501), with imaplib. A message keeps its UID for as long as it is in the mailbox."""
 
 import argparse
 import imaplib
@@ -104,7 +104,7 @@ def delete(conn: imaplib.IMAP4, uids: list[int]) -> None:
 
 
 def quoted(text: str) -> str:
-    """Return an IMAP string (RFC 9051 section 4.3): quoted, for imaplib sends what it is given.
+    """Return an IMAP string (RFC 3501 section 4.3): quoted, for imaplib sends what it is given.
 
     Raises:
         ClientError: it holds what a quoted string cannot, such as a line end, after which another command would begin.

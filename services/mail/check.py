@@ -5,7 +5,7 @@ import sys
 
 TIMEOUT = 1.5  # seconds
 LONGEST = 4096  # octets of an answer
-# (name, port, what is said after the greeting, what must then have come): RFC 2033 and 5321, RFC 1939 and 2449, RFC 9051
+# (name, port, what is said after the greeting, what must then have come): RFC 2033 and 5321, RFC 1939 and 2449, RFC 3501
 CONVERSATIONS = (
     ("LMTP", 24, b"LHLO localhost\r\nQUIT\r\n", (b"220 ", b"PIPELINING\r\n", b"221 ")),
     ("POP3", 110, b"CAPA\r\nQUIT\r\n", (b"+OK ", b"UIDL\r\n", b"+OK Logging out")),
