@@ -43,7 +43,7 @@ class Settings:
     name: str
     uniform: Callable[[float, float], float]
     backoff: Backoff = field(default_factory=Backoff)
-    connections: int = 8
+    connections: int = 20
 
 
 @dataclass(slots=True)
