@@ -26,8 +26,9 @@ def main(argv: list[str]) -> int:
     topics = parser.add_subparsers(dest="topic", required=True, metavar="send|pop|imap")
     _add_send(topics.add_parser("send", help="send a mail by SMTP (smtplib)", description="Send a mail by SMTP."))
     for name, port, module in (("pop", 110, "poplib"), ("imap", 143, "imaplib")):
-        text = f"read a mailbox by {name.upper()} ({module})"
-        _add_mailbox(topics.add_parser(name, help=text, description=text.capitalize() + "."), port)
+        protocol = {"pop": "POP3", "imap": "IMAP4"}[name]
+        text = f"a mailbox by {protocol} ({module})"
+        _add_mailbox(topics.add_parser(name, help=f"read {text}", description=f"Read {text}."), port)
     options = parser.parse_args(argv)
     if options.topic == "send":
         from services.client.mail_send import run
