@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 LAB, SCENARIO, ROLE, VERSION = "labctl.lab", "labctl.scenario", "labctl.role", "labctl.version"
+# On services, for `ps`: commands that print what a user of the host must know (JSON), and how it goes (a line).
+CREDENTIALS, SUMMARY = "labctl.credentials", "labctl.summary"
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
 _CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry
@@ -85,7 +87,7 @@ class LabSpec:
 
 @dataclass(frozen=True)
 class FoundHost:
-    """A container of a lab, as the engine reports it."""
+    """A container of a lab, as the engine reports it; of its labels, labctl's own."""
 
     id: str
     lab: str
@@ -99,6 +101,7 @@ class FoundHost:
     image_id: str = ""
     addresses: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,38 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from labctl.commands.faults import inflict
 from labctl.engine.base import Engine
 from labctl.errors import LabError
+from labctl.faults.read import read_fault
 from labctl.model import Executed
-from labctl.scenario.schema import Expect, Scenario, Step, Text
+from labctl.scenario.schema import Expect, FaultStep, Scenario, Step, Text
+
+AnyStep = Step | FaultStep
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What a step came to; it passed where `failures` is empty."""
 
-    step: Step
+    step: AnyStep
     executed: Executed
     failures: tuple[str, ...] = ()
+
+    @property
+    def in_background(self) -> bool:
+        """Whether later steps were played while it went on."""
+        return isinstance(self.step, Step) and self.step.background is not None
+
+    def facts(self) -> dict[str, object]:
+        """Return it as plain values, for reports."""
+        verdict = {"passed": self.passed, "failures": list(self.failures)}
+        seconds = {"seconds": round(self.executed.seconds, 3)}
+        if isinstance(self.step, FaultStep):
+            return {"say": words(self.step), "fault": self.step.fault, **verdict, **seconds}
+        output = {name: getattr(self.executed, name).decode(errors="replace") for name in ("stdout", "stderr")}
+        run = {"say": self.step.say, "on": self.step.on, "run": self.step.run}
+        return {**run, **verdict, "exit": self.executed.exit, **output, **seconds}
 
     @property
     def passed(self) -> bool:
@@ -42,27 +61,14 @@ class RunResult:
 
     def facts(self) -> list[dict[str, object]]:
         """Return the steps as plain values, for reports."""
-        return [
-            {
-                "say": item.step.say,
-                "on": item.step.on,
-                "run": item.step.run,
-                "passed": item.passed,
-                "failures": list(item.failures),
-                "exit": item.executed.exit,
-                "stdout": item.executed.stdout.decode(errors="replace"),
-                "stderr": item.executed.stderr.decode(errors="replace"),
-                "seconds": round(item.executed.seconds, 3),
-            }
-            for item in self.steps
-        ]
+        return [item.facts() for item in self.steps]
 
 
 def play(
     engine: Engine,
     lab: str,
     scenario: Scenario,
-    on_begin: Callable[[Step], None] = lambda _step: None,
+    on_begin: Callable[[AnyStep], None] = lambda _step: None,
     on_end: Callable[[StepResult], None] = lambda _result: None,
 ) -> RunResult:
     """Play the steps in their order; later ones are played though an earlier one failed, so that a report is whole.
@@ -73,17 +79,32 @@ def play(
     futures: list[Future[StepResult]] = []
     for step in scenario.steps:
         on_begin(step)
-        if step.background:
+        if isinstance(step, Step) and step.background:
             futures.append(_in_background(engine, lab, step))
         else:
+            done = _break(engine, lab, step) if isinstance(step, FaultStep) else _play(engine, lab, step)
             futures.append(Future())
-            futures[-1].set_result(_play(engine, lab, step))
-            on_end(futures[-1].result())
+            futures[-1].set_result(done)
+            on_end(done)
     results = tuple(future.result() for future in futures)
     for result in results:
-        if result.step.background:
+        if result.in_background:
             on_end(result)
     return RunResult(lab, scenario, results)
+
+
+def words(step: AnyStep) -> str:
+    """Return what a step does, for a reader."""
+    return step.say or read_fault(step.fault).told if isinstance(step, FaultStep) else step.say
+
+
+def _break(engine: Engine, lab: str, step: FaultStep) -> StepResult:
+    began = time.monotonic()
+    try:
+        inflict(engine, lab, read_fault(step.fault))
+    except LabError as error:
+        return StepResult(step, Executed(1, seconds=time.monotonic() - began), (error.what,))
+    return StepResult(step, Executed(0, seconds=time.monotonic() - began))
 
 
 def _play(engine: Engine, lab: str, step: Step, on_output: Callable[[str, bytes], None] | None = None) -> StepResult:

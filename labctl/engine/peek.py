@@ -149,4 +149,5 @@ def read_container(item: dict[str, Any]) -> FoundHost:
         image_id=item["ImageID"],
         addresses=tuple(a for a in (lab.get("IPAddress"), lab.get("GlobalIPv6Address")) if a),
         published=tuple(sorted(published)),
+        labels={key: value for key, value in labels.items() if key.startswith("labctl.")},
     )
