@@ -43,7 +43,7 @@ class Settings:
     name: str
     uniform: Callable[[float, float], float]
     backoff: Backoff = field(default_factory=Backoff)
-    connections: int = 20
+    connections: int = 10  # as many as Dovecot takes for one mailbox
 
 
 @dataclass(slots=True)
