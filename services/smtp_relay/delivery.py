@@ -27,6 +27,7 @@ TOGETHER = 100  # recipients in one transaction (RFC 5321 section 4.5.3.1.8: eve
 IDLE = 5.0  # seconds that an unused connection is kept
 # Seconds between two attempts to reach a host that does not answer, at most: when it is back, mail shall move soon.
 ASK_AGAIN = 5.0
+REWRITE = 1.0  # seconds until an outcome that could not be written, since the disk is full, is written again
 NO_ROUTE = Reply(451, "4.4.4", "there is no route to this domain any more")
 
 
@@ -43,7 +44,7 @@ class Settings:
     name: str
     uniform: Callable[[float, float], float]
     backoff: Backoff = field(default_factory=Backoff)
-    connections: int = 20
+    connections: int = 10  # as many as Dovecot takes for one mailbox
 
 
 @dataclass(slots=True)
@@ -141,12 +142,16 @@ class Deliveries:
         report = self._report(message, failures, now) if failures else None
         self._tell(job, message, replies, remote)
         change = Settlement(message.id, tuple(gone), tuple(deferred), report)
+        self._write(job, change)
+
+    def _write(self, job: Job, change: Settlement) -> None:
         self.writer.submit(change, lambda error: self._settled(job, change, error))
 
     def _settled(self, job: Job, change: Settlement, error: Exception | None) -> None:
-        if error:  # nothing is lost: it is tried again, and perhaps delivered twice
-            self.log.event("not written", message=f"{job.message:X}", reason=str(error))
-            self.loop.call_later(1.0, self.release, job)
+        if error:  # the job stays ours until it is written: were it tried again, every try would deliver it once more
+            if self.log.has_room("not written"):
+                self.log.event("not written", message=f"{job.message:X}", reason=str(error))
+            self.loop.call_later(REWRITE, self._write, job, change)
             return
         self.release(job)
         domains = {due.domain for due in job.recipients} if change.deferred else set()

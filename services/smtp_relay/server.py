@@ -50,7 +50,7 @@ class Config:
     routes: Path | None = None
     tls: tuple[Path, Path] | None = None
     backoff: Backoff = field(default_factory=Backoff)
-    connections: int = 20
+    connections: int = 10  # as many as Dovecot takes for one mailbox
     max_size: int = 64 << 20
     max_recipients: int = 1000
     max_hops: int = 100

@@ -168,6 +168,10 @@ class Store:
             self._lock.close()
             raise OSError(error.errno, f"another relay works on the queue in {folder}") from error
         self._writer = connect(folder, create=True)
+        for path in (folder, folder.parent):
+            sync_folder(
+                path
+            )  # SQLite syncs the files' contents, and the log's name; the names of the others are ours to sync
         self._reader = connect(folder)
         self._version = self.outside_changes()
         self.last_id: int = self._reader.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0]

@@ -62,8 +62,7 @@ class Session(socketserver.StreamRequestHandler):
             self.number = server.connections
         self.say("GREETING", "220 sink")
         sender, recipients, text, mail = "", [], b"", ""
-        while line := self.rfile.readline():
-            assert line.endswith(b"\r\n"), line
+        while (line := self.rfile.readline()).endswith(b"\r\n"):
             verb = line[:4].decode().upper()
             argument = line.decode()[4:].strip()
             if verb in ("LHLO", "EHLO"):
@@ -84,13 +83,17 @@ class Session(socketserver.StreamRequestHandler):
                 elif self.say("DATA", "354 go"):
                     lines = []
                     while (part := self.rfile.readline()) != b".\r\n":
-                        assert part.endswith(b"\r\n")
+                        if not part.endswith(b"\r\n"):
+                            return  # cut off: no message
                         lines.append(part[1:] if part.startswith(b".") else part)
                     text = b"".join(lines)
                     self.take(sender, recipients, text, mail)
             elif verb == "BDAT":
                 octets, _, last = argument.partition(" ")
-                text += self.rfile.read(int(octets))
+                chunk = self.rfile.read(int(octets))
+                if len(chunk) < int(octets):
+                    return  # cut off: no message
+                text += chunk
                 if not recipients:
                     self.wfile.write(b"503 5.5.1 no recipients\r\n")
                 elif last:

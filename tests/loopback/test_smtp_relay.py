@@ -490,6 +490,20 @@ class TestDiskFull:
         relay.send(TEXT)
         assert len(relay.messages()) == accepted + 1
 
+    def test_an_outcome_that_cannot_be_written_is_not_delivered_again_and_again(self, relay, sink):
+        sink.replies["bob@lab.test"] = "451 4.3.0 wait"
+        relay.send(TEXT)
+        relay.event("not delivered")
+        self.limit(relay, 1)  # from here on nothing can be written
+        del sink.replies["bob@lab.test"]
+        sink.wait(1)
+        relay.event("not written")
+        time.sleep(1.5)  # several tries' time
+        assert len(sink.taken) == 1
+        self.limit(relay, resource.RLIM_INFINITY)
+        relay.wait_empty()
+        assert len(sink.taken) == 1
+
     def test_a_big_message_is_never_in_memory_as_a_whole(self, relay, sink):
         def peak():
             return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{relay.process.pid}/status").read_text())[1]) / 1024
