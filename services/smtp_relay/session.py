@@ -162,13 +162,14 @@ class MailStream(Stream):
         def done(future: "asyncio.Future[None]") -> None:
             self._writing = False
             error = future.exception()
+            if draft is not self._draft:  # dropped meanwhile; perhaps the next has begun
+                if draft:
+                    draft.discard()
+                self._written()
+                return
             if error:
                 self.server.log.event("not written", reason=str(error))
                 self._failed = FULL
-            if draft is not self._draft:  # dropped meanwhile
-                if draft:
-                    draft.discard()
-                return
             then()
 
         future.add_done_callback(done)
