@@ -18,7 +18,7 @@ class Draft:
         number: of the message to be.
     """
 
-    __slots__ = ("_file", "_folder", "_path", "_top", "_waiting", "number", "size", "waiting_size")
+    __slots__ = ("_file", "_folder", "_top", "_waiting", "number", "size", "waiting_size")
 
     def __init__(self, folder: Path, number: int) -> None:
         self.number = number
@@ -27,7 +27,6 @@ class Draft:
         self._folder = folder
         self._waiting: list[bytes] = []
         self._top = b""
-        self._path = spool_path(folder, number)
         self._file = -1
 
     def add(self, part: bytes) -> None:
@@ -35,6 +34,10 @@ class Draft:
         self._waiting.append(part)
         self.size += len(part)
         self.waiting_size += len(part)
+
+    @property
+    def _path(self) -> Path:
+        return spool_path(self._folder, self.number)
 
     @property
     def wants_writing(self) -> bool:

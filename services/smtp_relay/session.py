@@ -50,12 +50,15 @@ class Office:
 class MailStream(Stream):
     """An SMTP connection."""
 
-    __slots__ = ("_client", "_draft", "_failed", "_office", "_paused", "_seen", "_stopping", "_writing")
+    __slots__ = ("_client", "_core", "_draft", "_failed", "_office", "_paused", "_seen", "_stopping", "_writing")
 
     def __init__(self, server: StreamServer, label: str, make_core: Callable[[], Core], office: Office) -> None:
         super().__init__(server, label, make_core)
         self._office = office
         self._client = ""
+        self._core: ServerConnection | None = (
+            None  # `core`, as what it is here; none where the connection was turned away
+        )
         self._draft: Draft | None = None
         self._failed: Reply | None = None  # why the draft cannot become a message
         self._writing = False  # a thread is at work on the draft
@@ -63,26 +66,23 @@ class MailStream(Stream):
         self._stopping = False
         self._seen = 0  # the core's progress at the last look
 
-    @property
-    def _mail(self) -> ServerConnection | None:
-        core = getattr(self, "core", None)
-        return core if isinstance(core, ServerConnection) else None
-
     # -- called by asyncio --------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if hasattr(self, "core"):
+        if self._core:
             return  # the same connection, now under TLS
         super().connection_made(transport)
+        core = getattr(self, "core", None)
+        self._core = core if isinstance(core, ServerConnection) else None
         address = transport.get_extra_info("peername")
         self._client = address[0] if isinstance(address, tuple) else ""
-        if self._mail and self._office.greet_delay:
+        if self._core and self._office.greet_delay:
             self.server.loop.call_later(self._office.greet_delay, self._greet)
-        elif self._mail:
+        elif self._core:
             self._greet()
 
     def _greet(self) -> None:
-        core = self._mail
+        core = self._core
         if core and not self.finished and core.state is State.AWAITING_OUR_GREETING:
             core.greet()
             self._after()
@@ -90,7 +90,7 @@ class MailStream(Stream):
     def data_received(self, data: bytes) -> None:
         if self.finished:
             return
-        core = self._mail
+        core = self._core
         assert core is not None  # noqa: S101 - a connection that was turned away is finished
         core.receive_data(data)
         if core.progress != self._seen:  # single octets, now and then, are no sign of life
@@ -108,7 +108,7 @@ class MailStream(Stream):
 
     def _after(self) -> None:
         """Do what the core asks for, and send what it says."""
-        core = self._mail
+        core = self._core
         assert core is not None  # noqa: S101
         for event in core.events():
             match event:
@@ -128,7 +128,10 @@ class MailStream(Stream):
         if self._draft and self._draft.wants_writing and not self._writing:
             self._write()
         self._push_back(core)
-        self.flush()
+        if core.closing:
+            self.flush()
+        elif self.writable and not self.finished and (out := core.data_to_send()):
+            self.transport.write(out)
 
     def _push_back(self, core: ServerConnection) -> None:
         """Read on, or not: a client that sends faster than the disk takes it has to wait."""
@@ -162,13 +165,14 @@ class MailStream(Stream):
         def done(future: "asyncio.Future[None]") -> None:
             self._writing = False
             error = future.exception()
+            if draft is not self._draft:  # dropped meanwhile; perhaps the next has begun
+                if draft:
+                    draft.discard()
+                self._written()
+                return
             if error:
                 self.server.log.event("not written", reason=str(error))
                 self._failed = FULL
-            if draft is not self._draft:  # dropped meanwhile
-                if draft:
-                    draft.discard()
-                return
             then()
 
         future.add_done_callback(done)
@@ -239,7 +243,7 @@ class MailStream(Stream):
         self._verdict(None, f"{message.id:X}")
 
     def _verdict(self, refusal: Reply | None, name: str = "") -> None:
-        core = self._mail
+        core = self._core
         assert core is not None  # noqa: S101
         if refusal:
             self._drop()
@@ -257,7 +261,7 @@ class MailStream(Stream):
     # -- TLS ----------------------------------------------------------------------------------------------------------
 
     def _tls_started(self) -> None:
-        core = self._mail
+        core = self._core
         if core and core.state is State.AWAITING_TLS:
             core.tls_started()
             self.active = True
@@ -268,13 +272,13 @@ class MailStream(Stream):
 
     def ended(self) -> None:
         """Forget a text that is not whole; one that is waits for its commit."""
-        core = self._mail
+        core = self._core
         if core and core.state is not State.AWAITING_VERDICT:
             self._drop()
 
     def stop(self) -> None:
         """Say that the server stops; after the verdict, where a message waits for one."""
-        core = self._mail
+        core = self._core
         if core and core.state is State.AWAITING_VERDICT and not self.finished:
             self._stopping = True
         else:
@@ -282,7 +286,7 @@ class MailStream(Stream):
 
     def farewell(self, reason: str) -> bytes:
         """Tell why, as RFC 5321 section 3.8 asks for."""
-        core = self._mail
+        core = self._core
         if core and core.state is State.AWAITING_TLS:
             return b""
         reply = _farewell(self._office.name, reason)

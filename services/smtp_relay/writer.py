@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from services.smtp_relay.store import Change, Store
 
-# Changes in one commit: 20 sessions never make as many; a flood still gets its answers in portions.
+# Changes after which no more are gathered for a commit: a flood gets its answers in portions.
 AT_MOST = 500
 LOOK = 0.5  # seconds between two looks whether `lab-queue` changed something
 
@@ -31,16 +31,27 @@ class Writer:
         self._store = store
         self._on_outside_change = on_outside_change
         self._loop = asyncio.get_running_loop()
-        self._waiting: queue.SimpleQueue[tuple[Change, Done] | None] = queue.SimpleQueue()
+        self._gathered: list[
+            tuple[Change, Done]
+        ] = []  # in this turn of the loop: waking the thread costs more than a change
+        self._waiting: queue.SimpleQueue[list[tuple[Change, Done]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def submit(self, change: Change, done: Done) -> None:
         """Have a change written; `done` is called in the loop, with the error if it could not be."""
-        self._waiting.put((change, done))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((change, done))
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._waiting.put(gathered)
 
     async def stop(self) -> None:
         """Write what waits, and end."""
+        self._hand_over()
         self._waiting.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -59,12 +70,12 @@ class Writer:
     def _gather(self) -> tuple[list[tuple[Change, Done]], bool]:
         batch: list[tuple[Change, Done]] = []
         try:
-            item = self._waiting.get(timeout=LOOK)
-            while item is not None:
-                batch.append(item)
-                if len(batch) == AT_MOST:
+            some = self._waiting.get(timeout=LOOK)
+            while some is not None:
+                batch += some
+                if len(batch) >= AT_MOST:
                     return batch, True
-                item = self._waiting.get_nowait()
+                some = self._waiting.get_nowait()
         except queue.Empty:
             return batch, True
         return batch, False

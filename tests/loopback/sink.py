@@ -28,6 +28,8 @@ class Sink(socketserver.ThreadingTCPServer):
         self.taken = []
         self.connections = 0
         self.news = threading.Condition()
+        self.gate = threading.Event()  # while it is closed, texts are taken and not answered
+        self.gate.set()
         super().__init__(("127.0.0.1", port), Session)
         self.port = self.server_address[1]
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -112,5 +114,6 @@ class Session(socketserver.StreamRequestHandler):
             with self.server.news:
                 self.server.taken.append(Taken(sender, good, text, self.number, mail))
                 self.server.news.notify_all()
+        self.server.gate.wait(20)
         for to in recipients if self.server.lmtp else [""]:
             self.say(f"TEXT {to}" if f"TEXT {to}" in self.server.replies else "TEXT", "250 2.0.0 taken")
