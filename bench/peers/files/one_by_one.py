@@ -1,0 +1,17 @@
+"""Fetch files the simple way, run in the client's container: a connection for each, one after the other."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, "/app")
+
+from services.client.file_client import FileClient  # noqa: E402
+
+host, folder = sys.argv[1], Path(sys.argv[2])
+folder.mkdir()
+with FileClient(host) as lister:
+    entries = lister.list()
+for entry in entries:
+    with FileClient(host) as client:
+        client.download(entry.name, folder / entry.name)
+print(len(entries))
