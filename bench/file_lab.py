@@ -57,7 +57,8 @@ class FileLab:
         self.start("keeper", peers, None, LOAD_CPU, limit="4g")
         self.run("keeper", "bash", "-c", FILL)
         self.start("load", peers, None, LOAD_CPU)
-        self.start("client", f"{self._images}/client", ["sleep", "infinity"], LOAD_CPU, limit="512m", tmpfs={"/tmp": "size=384m"})
+        room = {"/tmp": "size=384m"}  # noqa: S108 - the container's own
+        self.start("client", f"{self._images}/client", ["sleep", "infinity"], LOAD_CPU, limit="512m", tmpfs=room)
         for name in OURS:
             self.start(name, ours, ["--root", f"/data/{'get' if name == 'file-server' else name.partition('-')[0]}"])
         self.start("nginx", peers, ["nginx", "-c", "/peers/nginx.conf"])
@@ -135,7 +136,10 @@ class FileLab:
         for name in OURS:
             peak = max(map(int, self.run(name, "sh", "-c", command).split())) / 1024
             held = self._most.get(name, 0.0) / 2**20
-            print(f"{'memory of ' + name:<30}{peak:>9.1f} MiB (VmHWM), {held:.1f} MiB (container's rss){'':>14}≤ 64", flush=True)
+            print(
+                f"{'memory of ' + name:<30}{peak:>9.1f} MiB (VmHWM), container's rss {held:.1f} MiB{'':>16}≤ 64",
+                flush=True,
+            )
 
     def close(self) -> None:
         """Remove all of it, also what a killed run left."""

@@ -9,10 +9,10 @@
 | 10,000 files of 1 KiB | `lab file mirror` | the same library, a connection for each file; a process for each |
 | kill -9 of server and of client | PUTs killed at random moments, then resumed | – |
 
-Every server runs in a container on one throw-away internal network, with the same limits, and has the first processor; who loads it has the
-second. All serve one volume, whose files are in the page cache. Contenders take turns (A B A B …); medians of the pairwise ratios, and never
-a timed pass or fail. One receiver (`peers/files/fetch.c`) gets the files from all servers and drops them inside the kernel. Beside the rates
-stands the CPU time of the server's container for a GiB.
+Every server runs in a container on one throw-away internal network, with the same limits, and has the first processor; who loads it has
+the second. All serve one volume, whose files are in the page cache. Contenders take turns (A B A B …); medians of the pairwise ratios,
+and never a timed pass or fail. One receiver (`peers/files/fetch.c`) gets the files from all servers and drops them inside the kernel.
+Beside the rates stands the CPU time of the server's container for a GiB.
 """
 
 import argparse
@@ -40,6 +40,7 @@ GETS = {  # server → protocol, port, path of the folder with the files
     "pyftpdlib": ("ftp", 21, "get/files/"),
     "vsftpd": ("ftp", 21, "get/files/"),
 }
+OUT = "/tmp/out"  # noqa: S108 - the container's own
 Turns = dict[str, list[float]]  # contender → seconds, one a turn
 
 
@@ -91,7 +92,8 @@ def puts(lab: FileLab, runs: int) -> Turns:
     there = f"/data/incoming/{BIG_NAME}"
 
     def timed(script: str) -> float:
-        lab.run("keeper", "sh", "-c", f"rm -f /data/incoming/* /data/put/files/{BIG_NAME}; sync")  # nobody pays for another's pages
+        clean = f"rm -f /data/incoming/* /data/put/files/{BIG_NAME}; sync"  # nobody pays for another's pages
+        lab.run("keeper", "sh", "-c", clean)
         out = lab.run("client", "bash", "-c", f"set -e; a=$EPOCHREALTIME; {script}; echo $a $EPOCHREALTIME")
         began, ended = out.splitlines()[-1].split()
         return float(ended) - float(began)
@@ -117,18 +119,19 @@ def puts(lab: FileLab, runs: int) -> Turns:
 def mirrors(lab: FileLab, runs: int, sample: int = 200) -> Turns:
     """Compare the ways to fetch many small files."""
     server = lab.host("many-server")
-    loop = f"for n in $(seq -w 1 {sample}); do lab file get {server} file-0$n -o /tmp/out/$n >/tmp/said; done"
+    loop = f"for n in $(seq -f %05g {sample}); do lab file get {server} file-$n -o {OUT}/$n >{OUT}.said || exit; done"
+    simple = (FILES / "one_by_one.py").read_text()
     ways = {
-        "lab file mirror": (["lab", "file", "mirror", server, "/tmp/out"], 1.0),
-        "a connection a file": (["python3", "-SE", "-c", (FILES / "one_by_one.py").read_text(), server, "/tmp/out"], 1.0),
-        "a process a file": (["sh", "-c", f"mkdir /tmp/out; {loop}"], MANY / sample),
+        "lab file mirror": (["lab", "file", "mirror", server, OUT], 1.0),
+        "a connection a file": (["python3", "-SE", "-c", simple, server, OUT], 1.0),
+        "a process a file": (["sh", "-c", f"mkdir {OUT}; {loop}"], MANY / sample),
     }
 
     def fetch(way: str) -> float:
         argv, scale = ways[way]
         out = lab.run("client", "bash", "-c", 'a=$EPOCHREALTIME; "$@" >&2 || exit; echo $a $EPOCHREALTIME', "-", *argv)
         began, ended = map(float, out.split())
-        count = int(lab.run("client", "sh", "-c", "ls /tmp/out | wc -l; rm -r /tmp/out").strip())
+        count = int(lab.run("client", "sh", "-c", f"ls {OUT} | wc -l; rm -r {OUT}").strip())
         if count * scale != MANY:
             sys.exit(f"{way}: {count} files came")
         return (ended - began) * scale
@@ -145,7 +148,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-n", type=int, default=5, help="turns; default %(default)s")
     parser.add_argument("--big-n", type=int, default=3, help="turns of the cases of 1 GiB; default %(default)s")
-    parser.add_argument("--kills", type=int, default=20, help="of the server, and as many of the client; default %(default)s")
+    parser.add_argument(
+        "--kills", type=int, default=20, help="of the server, and as many of the client; default %(default)s"
+    )
     parser.add_argument("--seed", type=int, default=7, help="of the moments of the kills; default %(default)s")
     parser.add_argument("--only", default="get,put,mirror,kill", help="default %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw seconds here")
@@ -161,7 +166,9 @@ def main() -> None:
         print(f"{'figure':<30}{'ours':>11}  {'peer':<26}{'':>11}{'ratio':>8}  goal")
         if "get" in only:
             raw["1 GiB"] = gets(lab, options.big_n, "GET of 1 GiB", BIG_NAME, BIG, 1, "≥ 0.95")
-            raw["100 × 10 MiB"] = gets(lab, options.n, "100 GETs of 10 MiB at once", HUNDREDTH_NAME, HUNDREDTH, 100, "≥ 0.9")
+            raw["100 × 10 MiB"] = gets(
+                lab, options.n, "100 GETs of 10 MiB at once", HUNDREDTH_NAME, HUNDREDTH, 100, "≥ 0.9"
+            )
         if "put" in only:
             raw["put"] = puts(lab, options.big_n)
         if "mirror" in only:

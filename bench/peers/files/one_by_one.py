@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, "/app")
 
-from services.client.file_client import FileClient  # noqa: E402
+from services.client.file_client import FileClient
 
 host, folder = sys.argv[1], Path(sys.argv[2])
 folder.mkdir()
