@@ -5,7 +5,7 @@
 | figure | ours | peer |
 | --- | --- | --- |
 | GET of 1 GiB; 100 GETs of 10 MiB at once | `services/file` | nginx, pyftpdlib, vsftpd, each with the same files |
-| PUT of 1 GiB, checked and on the disk | `lab file put` | `curl -T` into each FTP server, then `sha256sum` and `sync` of it |
+| PUT of 1 GiB, checked and on the disk | `lab file put` | `curl -T` into each FTP server, `sha256sum`, `sync` |
 | 10,000 files of 1 KiB | `lab file mirror` | the same library, a connection for each file; a process for each |
 | kill -9 of server and of client | PUTs killed at random moments, then resumed | – |
 
@@ -22,6 +22,8 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +42,7 @@ GETS = {  # server → protocol, port, path of the folder with the files
     "pyftpdlib": ("ftp", 21, "get/files/"),
     "vsftpd": ("ftp", 21, "get/files/"),
 }
+FTP = ("pyftpdlib", "vsftpd")
 OUT = "/tmp/out"  # noqa: S108 - the container's own
 Turns = dict[str, list[float]]  # contender → seconds, one a turn
 
@@ -64,7 +67,7 @@ def show(figure: str, turns: Turns, ours: str, peer: str, goal: str, more: str =
     """Print one line of the table."""
     mine, other = statistics.median(turns[ours]), statistics.median(turns[peer])
     factor = ratio(turns, ours, peer)
-    print(f"{figure:<30}{mine:>9.3f} s  {peer:<26}{other:>9.3f} s{factor:>8.2f}  {goal:<7} {more}", flush=True)
+    print(f"{figure:<30}{mine:>9.3f} s  {peer:<34}{other:>9.3f} s{factor:>8.2f}  {goal:<7} {more}", flush=True)
 
 
 def gets(lab: FileLab, runs: int, figure: str, name: str, octets: int, width: int, goal: str) -> Turns:
@@ -78,7 +81,7 @@ def gets(lab: FileLab, runs: int, figure: str, name: str, octets: int, width: in
         cpu[server].append((lab.cpu_seconds(server) - before) / (octets * width / 2**30))
         return float(said)
 
-    turns = in_turns({server: lambda server=server: fetch(server) for server in GETS}, runs)  # type: ignore[misc]
+    turns = in_turns({server: partial(fetch, server) for server in GETS}, runs)
     cost = {server: statistics.median(values[1:]) for server, values in cpu.items()}
     for peer in list(GETS)[1:]:
         more = f"CPU s/GiB: {cost['file-server']:.3f}, {cost[peer]:.3f}"
@@ -87,32 +90,40 @@ def gets(lab: FileLab, runs: int, figure: str, name: str, octets: int, width: in
 
 
 def puts(lab: FileLab, runs: int) -> Turns:
-    """Compare the ways to bring a file there so that it is known to be whole and on the disk."""
+    """Compare the ways to bring a file there so that it is known to be whole and on the disk.
+
+    Of each FTP server one turn gives three figures: with the digest of the source, with that of what arrived, and with both, as they would
+    have to be compared (and as `lab file put` and its server do).
+    """
     source = f"/data/get/files/{BIG_NAME}"
     there = f"/data/incoming/{BIG_NAME}"
+    target = lab.host("put-server")
 
-    def timed(script: str) -> float:
+    def timed(*commands: str) -> list[float]:
         clean = f"rm -f /data/incoming/* /data/put/files/{BIG_NAME}; sync"  # nobody pays for another's pages
         lab.run("keeper", "sh", "-c", clean)
-        out = lab.run("client", "bash", "-c", f"set -e; a=$EPOCHREALTIME; {script}; echo $a $EPOCHREALTIME")
-        began, ended = out.splitlines()[-1].split()
-        return float(ended) - float(began)
+        script = "; ".join(f"{command}; echo $EPOCHREALTIME" for command in ("set -e", *commands))
+        stamps = lab.run("client", "bash", "-c", script).splitlines()
+        moments = [float(stamp) for stamp in stamps]
+        return [after - before for before, after in pairwise(moments)]
 
     def ours() -> float:
-        lab.run("client", "sh", "-c", f"lab file rm {lab.host('put-server')} {BIG_NAME} || true")
-        return timed(f"lab file put {lab.host('put-server')} {source}")
+        return timed(f"lab file put {target} {source} >/dev/null")[0]
 
-    def ftp(server: str, *, both: bool) -> float:
-        check = f"sha256sum {source}" + (f" && sha256sum {there}" if both else "")
-        return timed(f"curl -sST {source} ftp://{lab.host(server)}/incoming/ && {check} && sync {there} /data/incoming")
+    parts: Turns = {}
 
-    contenders: dict[str, Callable[[], float]] = {"lab file put": ours}
-    for server in ("pyftpdlib", "vsftpd"):
-        contenders[f"curl, {server}"] = lambda server=server: ftp(server, both=False)  # type: ignore[misc]
-        contenders[f"curl, {server}, 2 digests"] = lambda server=server: ftp(server, both=True)  # type: ignore[misc]
-    turns = in_turns(contenders, runs)
-    for peer in list(contenders)[1:]:
-        show("PUT of 1 GiB", turns, "lab file put", peer, "–" if "2 digests" in peer else "≥ 0.9")
+    def ftp(server: str) -> float:
+        curl = f"curl -sST {source} ftp://{lab.host(server)}/incoming/"
+        sums = [f"sha256sum {path} >/dev/null" for path in (source, there)]
+        before, sent, synced, after = timed(sums[0], curl, f"sync {there} /data/incoming", sums[1])
+        for digest, seconds in (("source", before), ("arrived", after), ("both", before + after)):
+            parts.setdefault(f"curl, {server}, digest: {digest}", []).append(sent + synced + seconds)
+        return sent + synced
+
+    turns = in_turns({"lab file put": ours} | {server: partial(ftp, server) for server in FTP}, runs)
+    turns = {"lab file put": turns["lab file put"]} | {name: values[1:] for name, values in parts.items()}
+    for peer in list(turns)[1:]:
+        show("PUT of 1 GiB", turns, "lab file put", peer, "–" if "both" in peer else "≥ 0.9")
     return turns
 
 
@@ -136,7 +147,7 @@ def mirrors(lab: FileLab, runs: int, sample: int = 200) -> Turns:
             sys.exit(f"{way}: {count} files came")
         return (ended - began) * scale
 
-    turns = in_turns({way: lambda way=way: fetch(way) for way in ways}, runs)  # type: ignore[misc]
+    turns = in_turns({way: partial(fetch, way) for way in ways}, runs)
     show(f"{MANY:,} files of 1 KiB", turns, "lab file mirror", "a connection a file", "≥ 5")
     more = f"the peer's is {MANY // sample} × that of {sample} files"
     show(f"{MANY:,} files of 1 KiB", turns, "lab file mirror", "a process a file", "–", more)
@@ -163,7 +174,7 @@ def main() -> None:
     raw: dict[str, Turns] = {}
     try:
         lab.open()
-        print(f"{'figure':<30}{'ours':>11}  {'peer':<26}{'':>11}{'ratio':>8}  goal")
+        print(f"{'figure':<30}{'ours':>11}  {'peer':<34}{'':>11}{'ratio':>8}  goal")
         if "get" in only:
             raw["1 GiB"] = gets(lab, options.big_n, "GET of 1 GiB", BIG_NAME, BIG, 1, "≥ 0.95")
             raw["100 × 10 MiB"] = gets(
@@ -173,7 +184,8 @@ def main() -> None:
             raw["put"] = puts(lab, options.big_n)
         if "mirror" in only:
             raw["mirror"] = mirrors(lab, options.n)
-        lab.show_memory()
+        if raw:
+            lab.show_memory()
         if "kill" in only:
             kill_both(lab, options.kills, options.seed)
         if options.json:
