@@ -127,7 +127,7 @@ def puts(lab: FileLab, runs: int) -> Turns:
     return turns
 
 
-def mirrors(lab: FileLab, runs: int, sample: int = 200) -> Turns:
+def mirrors(lab: FileLab, runs: int, sample: int = 50) -> Turns:
     """Compare the ways to fetch many small files."""
     server = lab.host("many-server")
     loop = f"for n in $(seq -f %05g {sample}); do lab file get {server} file-$n -o {OUT}/$n >{OUT}.said || exit; done"

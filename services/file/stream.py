@@ -22,7 +22,9 @@ from services.runtime.stream import Core, Stream, StreamServer
 from services.wire.errors import RemoteProtocolError
 
 SMALL = 64 << 10  # octets of a body that is read and sent with its reply, in one call
-TURN = 1 << 20  # octets of one file in one turn of the loop: the others have their turn then
+# Octets of one file in one turn of the loop, for then the others have theirs; few files under way share `ALL_TURNS`. A fast peer takes
+# all of a turn, so that small ones cost more calls, and more than 8 MiB would let the others wait for more than some milliseconds.
+TURN, ALL_TURNS = 1 << 20, 8 << 20
 # Octets that a thread takes from a socket at once (they are still in the processor's cache when they are written), and in one turn.
 BUFFER, WRITING_TURN = 256 << 10, 4 << 20
 
@@ -38,6 +40,7 @@ class Disk:
 
     def __init__(self, store: Store, workers: int) -> None:
         self.store = store
+        self.outgoing = 0  # files on their way out
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="disk")
         self._tasks: set[asyncio.Task[None]] = set()
         self._own = threading.local()
@@ -47,6 +50,10 @@ class Disk:
         if not hasattr(self._own, "buffer"):
             self._own.buffer = memoryview(bytearray(BUFFER))
         return cast(memoryview, self._own.buffer)
+
+    def turn(self) -> int:
+        """Return how many octets of a file go out in one turn of the loop."""
+        return max(TURN, ALL_TURNS // max(1, self.outgoing))
 
     async def do(self, work: Callable[[], T]) -> T:
         """Do in a thread what waits for the disk."""
@@ -85,14 +92,14 @@ class Outgoing:
         """Octets that wait in this process's memory."""
         return self.left if self._octets else 0
 
-    def send(self, to: int) -> int:
-        """Give the kernel what it takes, at most `TURN` octets, and return how many.
+    def send(self, to: int, octets: int) -> int:
+        """Give the kernel what it takes, at most so many octets, and return how many.
 
         Raises:
             BlockingIOError: it takes none now.
             OSError: the connection is broken, or the file is shorter than it was.
         """
-        octets = min(self.left, TURN)
+        octets = min(self.left, octets)
         if self._handle >= 0:
             sent = os.sendfile(to, self._handle, self._offset, octets)
             if not sent:
@@ -268,7 +275,7 @@ class FileStream(Stream):
             octets = left if request.length is None else min(left, request.length)
             if octets > SMALL:
                 self.core.reply_with_body(octets, facts.st_size)
-                self._out = Outgoing(octets, handle=os.dup(handle), offset=request.offset)
+                self._begin_body(Outgoing(octets, handle=os.dup(handle), offset=request.offset))
             else:
                 self.core.reply_with_octets(os.pread(handle, octets, request.offset), facts.st_size)
         except OSError as error:
@@ -280,9 +287,13 @@ class FileStream(Stream):
     def _send_octets(self, octets: bytes) -> None:
         if len(octets) > SMALL:
             self.core.reply_with_body(len(octets))
-            self._out = Outgoing(len(octets), octets=octets)
+            self._begin_body(Outgoing(len(octets), octets=octets))
         else:
             self.core.reply_with_octets(octets)
+
+    def _begin_body(self, out: Outgoing) -> None:
+        self._out = out
+        self._disk.outgoing += 1
 
     def _pump(self) -> None:
         """Send of the body what the kernel takes; called again by the loop when it takes more."""
@@ -295,7 +306,7 @@ class FileStream(Stream):
             if self._socket < 0:
                 self._socket = self.own_socket()
                 self.server.loop.add_writer(self._socket, self._pump)
-            sent = out.send(self._socket)
+            sent = out.send(self._socket, self._disk.turn())
         except BlockingIOError:
             self.server.hold(self, self.waiting())
             return
@@ -320,6 +331,7 @@ class FileStream(Stream):
         if self._out:
             self._out.close()
             self._out = None
+            self._disk.outgoing -= 1
             self.server.hold(self, self.waiting())
 
     def waiting(self) -> int:

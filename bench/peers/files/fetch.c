@@ -4,7 +4,7 @@
  *   fetch http HOST PORT NAME OCTETS CONNECTIONS    GET /NAME HTTP/1.1
  *   fetch ftp  HOST PORT NAME OCTETS CONNECTIONS    RETR NAME; logged in, with its data connection open, before the clock starts
  *
- * Prints the seconds from the first request to the last octet. Fails where one answer is no success or ends before OCTETS.
+ * Prints the seconds from the first request to the last octet; every server has accepted all connections by then. Fails where one answer is no success or ends before OCTETS.
  * Octets are dropped inside the kernel (MSG_TRUNC, tcp(7)): the receiver costs as little as it can, so that the server is the limit.
  */
 #define _GNU_SOURCE
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 4096, HEAD = 2048, EVENTS = 256, SWALLOW = 1 << 20, PATIENCE_MS = 60000 };
+enum { MOST = 4096, HEAD = 2048, EVENTS = 256, SWALLOW = 1 << 20, PATIENCE_MS = 60000, SETTLE_US = 300000 };
 
 struct transfer {
     int control, data; /* the same, but for FTP */
@@ -147,6 +147,7 @@ int main(int argc, char **argv)
             log_in(t);
         epoll_ctl(poll, EPOLL_CTL_ADD, t->data, &event);
     }
+    usleep(SETTLE_US);
     double began = now();
     for (int i = 0; i < width; i++)
         say(transfers[i].control, request);
