@@ -127,14 +127,14 @@ def puts(lab: FileLab, runs: int) -> Turns:
     return turns
 
 
-def mirrors(lab: FileLab, runs: int, sample: int = 50) -> Turns:
+def mirrors(lab: FileLab, runs: int, one_by_one: int, sample: int = 50) -> Turns:
     """Compare the ways to fetch many small files."""
     server = lab.host("many-server")
     loop = f"for n in $(seq -f %05g {sample}); do lab file get {server} file-$n -o {OUT}/$n >{OUT}.said || exit; done"
     simple = (FILES / "one_by_one.py").read_text()
     ways = {
         "lab file mirror": (["lab", "file", "mirror", server, OUT], 1.0),
-        "a connection a file": (["python3", "-SE", "-c", simple, server, OUT], 1.0),
+        "a connection a file": (["python3", "-SE", "-c", simple, server, OUT, str(one_by_one)], MANY / one_by_one),
         "a process a file": (["sh", "-c", f"mkdir {OUT}; {loop}"], MANY / sample),
     }
 
@@ -143,13 +143,20 @@ def mirrors(lab: FileLab, runs: int, sample: int = 50) -> Turns:
         out = lab.run("client", "bash", "-c", 'a=$EPOCHREALTIME; "$@" >&2 || exit; echo $a $EPOCHREALTIME', "-", *argv)
         began, ended = map(float, out.split())
         count = int(lab.run("client", "sh", "-c", f"ls {OUT} | wc -l; rm -r {OUT}").strip())
-        if count * scale != MANY:
+        if round(count * scale) != MANY:
             sys.exit(f"{way}: {count} files came")
         return (ended - began) * scale
 
     turns = in_turns({way: partial(fetch, way) for way in ways}, runs)
-    show(f"{MANY:,} files of 1 KiB", turns, "lab file mirror", "a connection a file", "≥ 5")
-    more = f"the peer's is {MANY // sample} × that of {sample} files"
+    show(
+        f"{MANY:,} files of 1 KiB",
+        turns,
+        "lab file mirror",
+        "a connection a file",
+        "≥ 5",
+        f"the peer's is {MANY / one_by_one:g} × that of {one_by_one}",
+    )
+    more = f"the peer's is {MANY / sample:g} × that of {sample}"
     show(f"{MANY:,} files of 1 KiB", turns, "lab file mirror", "a process a file", "–", more)
     return turns
 
@@ -163,6 +170,9 @@ def main() -> None:
         "--kills", type=int, default=20, help="of the server, and as many of the client; default %(default)s"
     )
     parser.add_argument("--seed", type=int, default=7, help="of the moments of the kills; default %(default)s")
+    parser.add_argument(
+        "--one-by-one", type=int, default=MANY, metavar="N", help="small files by single connections; default all"
+    )
     parser.add_argument("--only", default="get,put,mirror,kill", help="default %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw seconds here")
     options = parser.parse_args()
@@ -183,7 +193,7 @@ def main() -> None:
         if "put" in only:
             raw["put"] = puts(lab, options.big_n)
         if "mirror" in only:
-            raw["mirror"] = mirrors(lab, options.n)
+            raw["mirror"] = mirrors(lab, options.n, options.one_by_one)
         if raw:
             lab.show_memory()
         if "kill" in only:

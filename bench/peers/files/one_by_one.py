@@ -1,4 +1,4 @@
-"""Fetch files the simple way, run in the client's container: a connection for each, one after the other."""
+"""Fetch files the simple way, run in the client's container: a connection for each, one after the other. HOST FOLDER MOST"""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,10 @@ sys.path.insert(0, "/app")
 
 from services.client.file_client import FileClient
 
-host, folder = sys.argv[1], Path(sys.argv[2])
+host, folder, most = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 folder.mkdir()
 with FileClient(host) as lister:
     entries = lister.list()
-for entry in entries:
+for entry in entries[:most]:
     with FileClient(host) as client:
         client.download(entry.name, folder / entry.name)
-print(len(entries))
