@@ -10,7 +10,7 @@
 | kill -9 of server and of client | PUTs killed at random moments, then resumed | – |
 
 Every server runs in a container on one throw-away internal network, with the same limits, and has the first processor; who loads it has
-the second. All serve one volume, whose files are in the page cache. Contenders take turns (A B A B …); medians of the pairwise ratios,
+the second. All serve one volume, whose files are in the page cache. Contenders take turns (A B B A …); medians of the pairwise ratios,
 and never a timed pass or fail. One receiver (`peers/files/fetch.c`) gets the files from all servers and drops them inside the kernel.
 Beside the rates stands the CPU time of the server's container for a GiB.
 """
@@ -48,11 +48,11 @@ Turns = dict[str, list[float]]  # contender → seconds, one a turn
 
 
 def in_turns(contenders: dict[str, Callable[[], float]], runs: int) -> Turns:
-    """Measure contenders in turns; the first turn warms caches and does not count."""
+    """Measure contenders in turns, each turn the other way round; the first one warms caches and does not count."""
     seconds: Turns = {name: [] for name in contenders}
     for turn in range(runs + 1):
-        for name, measure in contenders.items():
-            taken = measure()
+        for name in list(contenders)[:: 1 if turn % 2 else -1]:
+            taken = contenders[name]()
             if turn:
                 seconds[name].append(taken)
     return seconds
