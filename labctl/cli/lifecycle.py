@@ -2,12 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from labctl.cli.options import json_option, lab_option, labs_argument, scenario_argument, talk_options
 from labctl.cli.output import print_json, print_table
 from labctl.cli.progress import show_progress
+from labctl.cli.wire_options import tap_options, tap_spec
 from labctl.cli.wiring import builder_for, connect, connect_to_clear
 from labctl.scenario.catalog import find_scenario, own_scenarios
 
@@ -17,6 +19,7 @@ timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="Seconds until ready."
 )
 
+calls_option = click.option("--calls", is_flag=True, help="Record the hosts' socket calls too; it slows them, and implies a tap.")
 
 @click.command("up")
 @scenario_argument
@@ -25,6 +28,9 @@ timeout_option = click.option(
 @publish_option
 @timeout_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@click.option("--tap", is_flag=True, help="Capture the lab's wire from its first frame; `labctl trace` shows it.")
+@calls_option
+@tap_options
 @json_option
 @talk_options
 def up_command(
@@ -34,8 +40,11 @@ def up_command(
     publish: bool,
     timeout: float,
     dry_run: bool,
+    tap: bool,
+    calls: bool,
     as_json: bool,
     quiet: bool,
+    **tap_told: Any,
 ) -> None:
     """Bring SCENARIO's hosts up and wait until each name resolves and each port answers, asked from the client's side.
 
@@ -56,6 +65,8 @@ def up_command(
             publish=publish,
             timeout=timeout,
             dry_run=dry_run,
+            tap=tap_spec(**tap_told) if tap or calls else None,
+            calls=calls,
         )
     if as_json:
         print_json(**{name: getattr(result, name) for name in ("lab", "scenario", "build", "steps", "hosts")})

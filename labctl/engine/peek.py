@@ -148,5 +148,6 @@ def read_container(item: dict[str, Any]) -> FoundHost:
         digest=labels.get("com.docker.compose.config-hash", ""),
         image_id=item["ImageID"],
         addresses=tuple(a for a in (lab.get("IPAddress"), lab.get("GlobalIPv6Address")) if a),
+        mac=lab.get("MacAddress") or "",
         published=tuple(sorted(published)),
     )

@@ -15,6 +15,7 @@ NANOSECONDS = {"us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 
 # labctl asks for readiness itself, so a healthcheck each second would only cost: 60 ms of CPU apiece.
 HEALTH_INTERVAL = 30 * 10**9
 
+TRACED = "x-labctl-calls"  # our own key: the host's program runs under strace
 # Keys that need nothing here: read elsewhere, or without meaning for a single container.
 READ_ELSEWHERE = {"build", "profiles", "expose", "depends_on", "networks", "image", "pull_policy", "volumes", "labels"}
 Translation = Mapping[str, tuple[str, Callable[[Any], Any]]]  # Compose key → (API key, how its value is read)
