@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 LAB, SCENARIO, ROLE, VERSION = "labctl.lab", "labctl.scenario", "labctl.role", "labctl.version"
+CALLS = "labctl.calls"  # on hosts whose program runs under strace
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
 _CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry
@@ -143,6 +144,7 @@ class FoundHost:
     image_id: str = ""
     addresses: tuple[str, ...] = ()
     mac: str = ""
+    traced: bool = False
     published: tuple[str, ...] = ()
 
 

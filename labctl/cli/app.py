@@ -20,6 +20,7 @@ COMMANDS = {  # name → (module, one line for `labctl --help`); the table also 
     "ls": ("listing", "List the scenarios and the labs that are up."),
     "ps": ("listing", "List the hosts of the labs that are up."),
     "logs": ("listing", "Show what the hosts logged."),
+    "trace": ("trace", "Draw what crossed a lab's wire as a ladder: text, SVG, HTML, Mermaid, pcapng."),
     "exec": ("inside", "Run a command in a host."),
     "shell": ("inside", "Open a shell in a host."),
     "check": ("files", "Validate a scenario file and say all that is wrong with it."),

@@ -114,9 +114,15 @@ def down_command(
 @publish_option
 @timeout_option
 @click.option(
-    "--report", type=click.Path(path_type=Path, file_okay=False), help="Folder for the report and the hosts' logs."
+    "--report", type=click.Path(path_type=Path, file_okay=False), help="Folder for the report: verdicts, logs, the trace."
 )
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="File for the verdicts as JUnit XML.")
+@click.option(
+    "--trace/--no-trace", "traced", default=None,
+    help="Draw what crossed the wire. Captured it is where a step expects something of it, or a report is wanted; --no-trace judges without.",
+)
+@calls_option
+@tap_options
 @json_option
 @talk_options
 def run_command(
@@ -128,8 +134,11 @@ def run_command(
     timeout: float,
     report: Path | None,
     junit: Path | None,
+    traced: bool | None,
+    calls: bool,
     as_json: bool,
     quiet: bool,
+    **tap_told: Any,
 ) -> None:
     """Bring SCENARIO up, play its steps, judge what they did, take it down. Exits with 1 where an expectation failed."""
     from labctl.cli.verdicts import Verdicts, write_junit, write_report
@@ -141,17 +150,31 @@ def run_command(
     entry = find_scenario(scenario)
     engine = connect()
     lesson = load(entry)
+    asked = traced is not False and any(step.wire for step in lesson.steps)
+    calls = calls or (asked and any(item.word == "call" for step in lesson.steps for item in step.wire))
+    tap = tap_spec(**tap_told) if asked or traced or calls or (report and traced is not False) else None
     with show_progress(quiet=quiet) as progress:
         result = up(
-            engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout
-        )
+            engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout, tap=tap, calls=calls
+        )  # fmt: skip
     verdicts = Verdicts(silent=quiet or as_json)
     try:
         verdicts.title(lesson)
-        played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end)
+        played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end, calls=calls)
+        seen = None
+        if tap:
+            from labctl.cli.wire_verdicts import look_at_the_wire
+
+            played, seen = look_at_the_wire(engine, played, verdicts, draw=bool(traced))
+        elif any(step.wire for step in lesson.steps):
+            verdicts.note("what the steps expect of the wire was not judged: --no-trace")
         verdicts.sum_up(played)
         if report:
             write_report(report, played, engine)
+            if seen:
+                from labctl.cli.wire_verdicts import write_trace
+
+                write_trace(report, seen)
         if junit:
             write_junit(junit, played)
     finally:

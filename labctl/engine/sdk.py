@@ -23,7 +23,7 @@ from labctl.engine.networks import create_network, network_name
 from labctl.engine.peek import look
 from labctl.engine.readiness import wait_ready
 from labctl.engine.removal import Kind, RefusalError, remove
-from labctl.engine.translate import compose_labels, container_body, container_name, volume_name
+from labctl.engine.translate import TRACED, compose_labels, container_body, container_name, trace_calls, volume_name
 from labctl.errors import LabError
 from labctl.model import SOURCE, Executed, Found, FoundHost, LabSpec, Tapped
 from labctl.plan import (
@@ -306,6 +306,8 @@ class _Action:
         self.progress.update(name, "creating")
         body = container_body(self.lab, step.host, self.networks[LAB_NETWORK], publish=step.publish)
         try:
+            if step.host.service.get(TRACED):
+                trace_calls(body, self.api.inspect_image(step.host.image)["Config"])
             self.api.create_container_from_config(body, container)  # type: ignore[no-untyped-call]
         except ImageNotFound as error:
             raise failures.no_image(step.host.image) from error

@@ -153,7 +153,7 @@ class Flow:
                 self.established = True
                 self.round_trip = packet.time_ns - self.began
                 frames = (*end.asked[-1:], *peer.asked[-1:])
-                self.tell("handshake", packet, f"connection open after {self.round_trip / 1e6:.1f} ms", "RFC 9293 section 3.5", end.side.host, frames)
+                self.tell("handshake", packet, f"connection open after {self.round_trip / 1e6:.2f} ms", "RFC 9293 section 3.5", end.side.host, frames)
         pending = end.pending
         if pending and not after(pending.seq + pending.payload & WHOLE, packet.ack):
             waited = packet.time_ns - pending.time_ns
@@ -208,6 +208,8 @@ class Flow:
         if self.over and end.side.state is State.CLOSED and peer.side.state is State.CLOSED:
             return
         refused = peer.side.state is State.SYN_SENT and not self.established
+        if refused and not end.side.packets - 1:
+            end.side.states[:] = [(0, State.CLOSED)]  # nobody listened there
         self._to(end, State.CLOSED, packet)
         self._to(peer, State.CLOSED, packet)
         self.over = True
@@ -265,7 +267,7 @@ class Flow:
             self.tell("keep-alive ack", packet, f"{host} is still there", "RFC 9293 section 3.8.4", host)
         elif window == end.window == 0:
             return  # the answer to a probe: still closed
-        elif window and window != end.window and not sacks:
+        elif window and window != end.window:  # no duplicate, though it acknowledges nothing new (RFC 5681 section 2 (e))
             end.duplicates = 0
             if end.window == 0:
                 self.tell("window update", packet, f"{host} takes data again", "RFC 9293 section 3.8.6", host)
@@ -284,12 +286,12 @@ class Flow:
         if peer.duplicates >= 2 and peer.ack == seq and answered:
             text = f"{what} again, after {peer.duplicates} duplicate ACKs"
             self.tell("fast retransmission", packet, text, "RFC 5681 section 3.2", host)
-        elif peer.sacked and answered and not any(not after(left, seq) and not after(behind, right) for left, right in peer.sacked):
-            self.tell("fast retransmission", packet, f"{what} again, which a SACK showed missing", "RFC 6675 section 5", host)
         elif now - end.next_time < threshold and behind != end.next:
             self.tell("out of order", packet, f"{what} that should have come before", "RFC 9293 section 3.8", host)
         elif length and peer.ack >= 0 and not after(behind, peer.ack):
             self.tell("spurious retransmission", packet, f"{what} again, though {peer.side.host} had acknowledged it", "RFC 6298 section 5", host)
+        elif answered and _is_hole(seq, behind, peer.sacked):
+            self.tell("fast retransmission", packet, f"{what} again, which a SACK showed missing", "RFC 6675 section 5", host)
         else:
             ms = (now - end.next_time) / 1e6
             self.tell("retransmission", packet, f"{what} again, {ms:.0f} ms after the last new octet", "RFC 6298 section 5", host)
@@ -298,3 +300,8 @@ class Flow:
         """Return a sequence number as counted from the side's first: its SYN is 0."""
         return number - (side.first_seq or 0) & WHOLE
 
+
+def _is_hole(begin: int, end: int, sacked: list[tuple[int, int]]) -> bool:
+    """Tell whether a SACK (RFC 2018) shows octets after these and not these."""
+    behind = any(after(right, begin) for _, right in sacked)
+    return behind and not any(not after(left, begin) and not after(end, right) for left, right in sacked)
