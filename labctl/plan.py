@@ -97,7 +97,9 @@ class RemoveVolume:
         return f"remove volume {self.volume.name}"
 
 
-Step = RemoveHost | CreateNetwork | CreateVolume | StartTap | CreateHost | StartHost | Wait | RemoveNetwork | RemoveVolume
+Step = (
+    RemoveHost | CreateNetwork | CreateVolume | StartTap | CreateHost | StartHost | Wait | RemoveNetwork | RemoveVolume
+)
 
 
 def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:

@@ -19,7 +19,10 @@ timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="Seconds until ready."
 )
 
-calls_option = click.option("--calls", is_flag=True, help="Record the hosts' socket calls too; it slows them, and implies a tap.")
+calls_option = click.option(
+    "--calls", is_flag=True, help="Record the hosts' socket calls too; it slows them, and implies a tap."
+)
+
 
 @click.command("up")
 @scenario_argument
@@ -114,12 +117,16 @@ def down_command(
 @publish_option
 @timeout_option
 @click.option(
-    "--report", type=click.Path(path_type=Path, file_okay=False), help="Folder for the report: verdicts, logs, the trace."
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the report: verdicts, logs, the trace.",
 )
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="File for the verdicts as JUnit XML.")
 @click.option(
-    "--trace/--no-trace", "traced", default=None,
-    help="Draw what crossed the wire. Captured it is where a step expects something of it, or a report is wanted; --no-trace judges without.",
+    "--trace/--no-trace",
+    "traced",
+    default=None,
+    help="Draw what crossed the wire; it is captured anyhow where a step expects something of it, unless --no-trace.",
 )
 @calls_option
 @tap_options

@@ -28,7 +28,8 @@ def ls_command(as_json: bool, quiet: bool) -> None:
             scenarios=[{"name": entry.name, "title": entry.title} for entry in entries],
             engine=hosts is not None,
             labs=[
-                {"name": lab, "scenario": found[0].scenario, "hosts": len(_hosts(found))} for lab, found in sorted(labs.items())
+                {"name": lab, "scenario": found[0].scenario, "hosts": len(_hosts(found))}
+                for lab, found in sorted(labs.items())
             ],
         )
     elif quiet:

@@ -20,20 +20,39 @@ WIDTH = 100  # columns where nobody says how many there are
 @click.command("trace")
 @click.argument("lab", required=False, metavar="[LAB|FILE]", shell_complete=_labs)
 @click.option("--follow", "-f", is_flag=True, help="Go on as packets cross the wire, until Ctrl-C.")
-@click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), multiple=True, help="Write a file: .pcapng, .html, .svg, .mmd, .md, .txt, .json.")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Write a file: .pcapng, .html, .svg, .mmd, .md, .txt, .json.",
+)
 @click.option("--conversation", "-c", type=click.IntRange(min=1), help="Only this conversation, by its number.")
-@click.option("--all", "everything", is_flag=True, help="Also what crossed before the lab was ready, and the network's housekeeping.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what crossed before the lab was ready, and the network's housekeeping.",
+)
 @click.option("--width", type=click.IntRange(min=40), help="Columns of the ladder; default: the terminal's.")
 @tap_options
 @json_option
 @talk_options
 def trace_command(
-    lab: str | None, follow: bool, out: tuple[Path, ...], conversation: int | None, everything: bool, width: int | None, as_json: bool, quiet: bool, **tap_told: Any
+    lab: str | None,
+    follow: bool,
+    out: tuple[Path, ...],
+    conversation: int | None,
+    everything: bool,
+    width: int | None,
+    as_json: bool,
+    quiet: bool,
+    **tap_told: Any,
 ) -> None:
     """Draw what crossed LAB's wire as a ladder, with the sockets' calls beside the packets; or what a capture FILE holds.
 
-    A lab has a tap where it came up with `--tap` (`labctl up`, `labctl run`). Without one, `--follow` starts a tap that captures from now on;
-    --filter, --snap, --ring and --buffer are for that one.
+    A lab has a tap where it came up with `labctl up --tap` or `labctl run --keep --trace`. Without, `--follow` starts a tap that captures
+    from now on; --filter, --snap, --ring and --buffer are for that one.
     """
     from labctl.commands.pictures import Choice, check_form, ladder_of, write_picture
     from labctl.commands.trace import see, see_file

@@ -14,7 +14,8 @@ DEFAULT = TapSpec()
 def tap_options(command: F) -> F:
     """Add what a tap is told: `--snap`, `--ring`, `--buffer`, `--filter`."""
     for option in (
-        click.option("--filter", "capture_filter", default="", metavar="EXPRESSION", help="Capture only this, as for tcpdump: 'tcp port 25'."),
+        click.option("--filter", "capture_filter", default="", metavar="EXPRESSION",
+                     help="Capture only this, as for tcpdump: 'tcp port 25'."),
         click.option("--buffer", "buffer_kib", type=click.IntRange(64, 1 << 20), default=DEFAULT.buffer_kib, show_default=True,
                      help="The kernel's buffer before the tap, in KiB."),
         click.option("--ring", "ring_mb", type=click.IntRange(4, 100_000), default=DEFAULT.ring_mb, show_default=True,

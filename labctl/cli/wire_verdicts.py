@@ -37,7 +37,9 @@ def look_at_the_wire(engine: Engine, played: RunResult, verdicts: Verdicts, *, d
     for problem in seen.trace.problems:
         verdicts.note(click.style(f"the capture is not whole: {problem}", fg="yellow"))
     if seen.trace.dropped:
-        verdicts.note(click.style(f"the capture lost {seen.trace.dropped} frames; `--buffer` gives it more room", fg="yellow"))
+        verdicts.note(
+            click.style(f"the capture lost {seen.trace.dropped} frames; `--buffer` gives it more room", fg="yellow")
+        )
     if draw and not verdicts.silent:
         print_ladder(ladder_of(seen, Choice()))
         verdicts.note("")

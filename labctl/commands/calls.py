@@ -12,7 +12,9 @@ from labctl.wire.strace import read_strace
 
 BETWEEN = "\x1e"  # ASCII's record separator: strace escapes it, so it stands only between files
 # One file after the other, each with its name in front.
-GATHER = f"cd {CALLS_FOLDER} 2>/dev/null && for f in *; do [ -f \"$f\" ] && printf '\\036%s\\n' \"$f\" && cat \"$f\"; done; true"
+GATHER = (
+    f'cd {CALLS_FOLDER} 2>/dev/null && for f in *; do [ -f "$f" ] && printf \'\\036%s\\n\' "$f" && cat "$f"; done; true'
+)
 
 
 def under_strace(argv: Sequence[str], name: str) -> list[str]:

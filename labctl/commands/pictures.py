@@ -52,7 +52,9 @@ def ladder_of(seen: Seen, choice: Choice) -> Ladder:
 
 
 def _html(seen: Seen, choice: Choice) -> bytes:
-    page = draw_html(seen.trace, ladder_of(seen, choice), page_file().read_text(encoding="utf-8"), seen.name)
+    page = draw_html(
+        seen.trace, ladder_of(seen, choice), page_file().read_text(encoding="utf-8"), seen.name, seen.summary
+    )
     return page.encode()
 
 
@@ -62,8 +64,12 @@ FORMS: dict[str, Callable[[Seen, Choice], bytes]] = {
     ".html": _html,
     ".mmd": lambda seen, choice: draw_mermaid(ladder_of(seen, choice)).encode(),
     ".md": lambda seen, choice: f"```mermaid\n{draw_mermaid(ladder_of(seen, choice))}```\n".encode(),
-    ".txt": lambda seen, choice: ("\n".join(TextLadder(TEXT_WIDTH, colour=False).draw(ladder_of(seen, choice))) + "\n").encode(),
-    ".json": lambda seen, _: json.dumps({"version": 1, **trace_facts(seen.trace, seen.marks)}, ensure_ascii=False).encode(),
+    ".txt": lambda seen, choice: (
+        "\n".join(TextLadder(TEXT_WIDTH, colour=False).draw(ladder_of(seen, choice))) + "\n"
+    ).encode(),
+    ".json": lambda seen, _: json.dumps(
+        {"version": 1, **trace_facts(seen.trace, seen.marks)}, ensure_ascii=False
+    ).encode(),
 }
 
 
@@ -74,7 +80,9 @@ def check_form(path: Path) -> None:
         UsageError: there is no such form.
     """
     if path.suffix not in FORMS:
-        raise UsageError(f"`{path.name}` names no form of a trace", where="--out", hint=f"the suffixes are {', '.join(FORMS)}")
+        raise UsageError(
+            f"`{path.name}` names no form of a trace", where="--out", hint=f"the suffixes are {', '.join(FORMS)}"
+        )
 
 
 def write_picture(seen: Seen, path: Path, choice: Choice) -> None:

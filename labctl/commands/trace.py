@@ -42,6 +42,7 @@ class Seen:
     trace: Trace
     marks: tuple[Mark, ...] = field(default=())
     ready_ns: int = 0
+    summary: str = ""
 
 
 def see(engine: Engine, lab: str | None, *, calls: Callable[[Found], Sequence[Call]] | None = None) -> Seen:
@@ -126,8 +127,10 @@ def read_tap(engine: Engine, tap: FoundHost, found: Found) -> tuple[Capture, tup
     return whole, tapped.marks
 
 
-def see_settled(engine: Engine, lab: str, since_ns: int, read_calls: Callable[[Found], Sequence[Call]] | None = None) -> Seen:
-    """Return what was seen, once the connections begun since then are closed, or `SETTLE` s later: the last segments may be on their way."""
+def see_settled(
+    engine: Engine, lab: str, since_ns: int, read_calls: Callable[[Found], Sequence[Call]] | None = None
+) -> Seen:
+    """Return what was seen, once the connections begun since then are closed; after `SETTLE` s, however they stand."""
     deadline = time.monotonic() + SETTLE
     while True:
         seen = see(engine, lab, calls=read_calls)

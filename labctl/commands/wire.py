@@ -32,7 +32,11 @@ def expectation_of(item: WireItem) -> Expectation:
     """Return an entry of a scenario file as the model's expectation."""
     word = item.word
     said = getattr(item, word)
-    told: dict[str, Any] = {"what": SAME.get(word, word), "source": _own(said, "source", "first", "on"), "target": _own(said, "target")}
+    told: dict[str, Any] = {
+        "what": SAME.get(word, word),
+        "source": _own(said, "source", "first", "on"),
+        "target": _own(said, "target"),
+    }
     told["contains"], told["lacks"] = getattr(said, "contains", ()), getattr(said, "lacks", ())
     told["before"] = expectation_of(said.before) if said.before else None
     told["after"] = expectation_of(said.after) if said.after else None
@@ -89,7 +93,10 @@ def stretch(steps: Sequence[StepResult], number: int) -> tuple[int, int | None]:
 def mark_steps(result: RunResult, seen: Seen) -> Seen:
     """Return what was seen with a mark for each step, which tells its verdict."""
     marks = [
-        Mark(step.began_ns - MARGIN_NS, f"{number}. {step.step.say}", step.passed, number) for number, step in enumerate(result.steps, 1)
+        Mark(step.began_ns - MARGIN_NS, f"{number}. {step.step.say}", step.passed, number)
+        for number, step in enumerate(result.steps, 1)
     ]
     begin = min((mark.time_ns for mark in marks), default=seen.ready_ns)
-    return replace(seen, marks=tuple(marks), ready_ns=begin)
+    passed = sum(step.passed for step in result.steps)
+    summary = f"{result.scenario.title}: {passed} of {len(result.steps)} steps as expected"
+    return replace(seen, name=result.scenario.scenario, summary=summary, marks=tuple(marks), ready_ns=begin)

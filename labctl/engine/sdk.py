@@ -307,7 +307,8 @@ class _Action:
         body = container_body(self.lab, step.host, self.networks[LAB_NETWORK], publish=step.publish)
         try:
             if step.host.service.get(TRACED):
-                trace_calls(body, self.api.inspect_image(step.host.image)["Config"])
+                image = self.api.inspect_image(step.host.image)  # type: ignore[no-untyped-call]
+                trace_calls(body, image["Config"])
             self.api.create_container_from_config(body, container)  # type: ignore[no-untyped-call]
         except ImageNotFound as error:
             raise failures.no_image(step.host.image) from error

@@ -1,6 +1,6 @@
 """Taps: helper containers in the engine's own network namespace that capture on a lab's bridge with tcpdump.
 
-A bridge exists before any host is on it, so a tap that listens there misses nothing, from the first ARP on, and the hosts need no privilege.
+A bridge exists before any host is on it, so a tap that listens there misses nothing from the first ARP on, and no host needs a privilege.
 The tap itself has NET_RAW and NET_ADMIN (to open the socket, and to see what is not addressed to the bridge), and nothing else.
 """
 
@@ -70,7 +70,13 @@ def start(api: APIClient, lab: LabSpec, spec: TapSpec, network: str) -> None:
 def tap_body(lab: LabSpec, spec: TapSpec, bridge: str) -> dict[str, Any]:
     """Return the body of the create request for a lab's tap."""
     labels = compose_labels(lab, service=NAME, container_number="1", oneoff="False") | {ROLE: "tap"}
-    said = {"bridge": bridge, "buffer_kib": spec.buffer_kib, "ring_mb": spec.ring_mb, "snap": spec.snap, "filter": spec.filter}
+    said = {
+        "bridge": bridge,
+        "buffer_kib": spec.buffer_kib,
+        "ring_mb": spec.ring_mb,
+        "snap": spec.snap,
+        "filter": spec.filter,
+    }
     volume = {"Type": "volume", "Target": FOLDER, "VolumeOptions": {"Labels": compose_labels(lab)}}
     return {
         "Image": lab.tools_image,
@@ -99,12 +105,19 @@ WAIT_FOR_BRIDGE = (
 def tcpdump(spec: TapSpec, bridge: str) -> list[str]:
     """Return the command that captures.
 
-    Immediate mode and `-U`: a frame is in the file as soon as it was seen, so that a follower is close behind and nothing is in flight at the end.
+    Immediate mode and `-U`: a frame is in the file as soon as it was seen, so a follower is close behind and nothing is missing at the end.
     """
     part = max(1, spec.ring_mb // FILES)
     options = ["-i", bridge, "-n", "-U", "--immediate-mode", "-Z", "root", "--time-stamp-precision=nano"]
     sizes = ["-s", str(spec.snap), "-B", str(spec.buffer_kib), "-C", str(part), "-W", str(FILES)]
-    return ["tcpdump", *options, *sizes, "-w", f"{FOLDER}/{STEM}", *(["--", *shlex.split(spec.filter)] if spec.filter else [])]
+    return [
+        "tcpdump",
+        *options,
+        *sizes,
+        "-w",
+        f"{FOLDER}/{STEM}",
+        *(["--", *shlex.split(spec.filter)] if spec.filter else []),
+    ]
 
 
 def read(api: APIClient, tap: FoundHost) -> Tapped:
@@ -165,7 +178,7 @@ def follow(api: APIClient, tap: FoundHost) -> Iterator[bytes]:
     except APIError as error:
         raise failures.not_running(tap, error) from error
     try:
-        for stream, part in frames_iter(conn, tty=False):
+        for stream, part in frames_iter(conn, tty=False):  # type: ignore[no-untyped-call]
             if stream == 1:
                 yield part
     finally:

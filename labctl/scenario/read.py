@@ -154,7 +154,12 @@ def _wire_checks(step: object, index: int, root: yaml.Node, file: str, hosts: Se
                 if host and hosts and host not in hosts:
                     loc = ("steps", index, "wire", number, word, key)
                     known = nearest(host, hosts)
-                    yield Problem(file, *_place(_find(root, loc)), _path(loc), f"host `{host}` is not among the scenario's hosts{known}")
+                    yield Problem(
+                        file,
+                        *_place(_find(root, loc)),
+                        _path(loc),
+                        f"host `{host}` is not among the scenario's hosts{known}",
+                    )
 
 
 def _texts(value: object) -> dict[int, str]:
@@ -200,7 +205,11 @@ def _wire_model_at(loc: tuple[int | str, ...]) -> type[Part]:
     model: type[Part] = WireItem
     for part in loc:
         field = next((item for name, item in model.model_fields.items() if part in (name, item.alias)), None)
-        inner = [item for item in get_args(field.annotation) if isinstance(item, type) and issubclass(item, Part)] if field else []
+        inner = (
+            [item for item in get_args(field.annotation) if isinstance(item, type) and issubclass(item, Part)]
+            if field
+            else []
+        )
         model = inner[0] if inner else model
     return model
 

@@ -9,7 +9,19 @@ from labctl.scenario.parts import Part, Seconds
 PLACE = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?(:\d{1,5})?$"
 Place = Annotated[str, Field(pattern=PLACE, min_length=1, description="`host`, `host:port` or `:port`")]
 Texts = str | tuple[str, ...]
-STATES = ("CLOSED", "LISTEN", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT")
+STATES = (
+    "CLOSED",
+    "LISTEN",
+    "SYN-SENT",
+    "SYN-RECEIVED",
+    "ESTABLISHED",
+    "FIN-WAIT-1",
+    "FIN-WAIT-2",
+    "CLOSE-WAIT",
+    "CLOSING",
+    "LAST-ACK",
+    "TIME-WAIT",
+)
 
 
 def _bounds(value: object) -> object:

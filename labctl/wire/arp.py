@@ -1,6 +1,6 @@
 """ARP (RFC 826): who has an address, and the answer.
 
-    hardware 2 | protocol 2 | lengths 1 1 | operation 2 | sender's hardware and protocol address | target's
+hardware 2 | protocol 2 | lengths 1 1 | operation 2 | sender's hardware and protocol address | target's
 """
 
 from struct import Struct

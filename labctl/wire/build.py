@@ -7,7 +7,7 @@ from labctl.wire.capture import Capture
 from labctl.wire.dns import PORT as DNS_PORT
 from labctl.wire.dns import read_dns
 from labctl.wire.icmp import quoted_datagram
-from labctl.wire.model import ACK, FIN, SYN, Conversation, Event, Kind, Packet, Side, Trace
+from labctl.wire.model import ACK, SYN, Conversation, Event, Kind, Packet, Side, Trace
 from labctl.wire.packet import read_packets
 from labctl.wire.tcp import Flow
 
@@ -32,7 +32,9 @@ class TraceBuilder:
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.trace = Trace(names=dict(names or {}))
-        self._known: dict[Key, tuple[Conversation, bool]] = {}  # direction → (conversation, whether its opener sends so)
+        self._known: dict[
+            Key, tuple[Conversation, bool]
+        ] = {}  # direction → (conversation, whether its opener sends so)
         self._flows: dict[int, Flow] = {}
         self._fragments: dict[Key, tuple[Packet, list[Packet]]] = {}
         self._macs: dict[str, str] = {}
@@ -46,7 +48,9 @@ class TraceBuilder:
                 key: Key = (packet.source, packet.source_port, packet.target, packet.target_port)
                 found = known.get(key)
                 if found is None or (packet.flags & (SYN | ACK) == SYN and self._is_new(found, packet)):
-                    found = self._begin(packet, key, (packet.target, packet.target_port, packet.source, packet.source_port))
+                    found = self._begin(
+                        packet, key, (packet.target, packet.target_port, packet.source, packet.source_port)
+                    )
                 conversation, from_opener = found
                 conversation.packets.append(packet)
                 of[packet.number] = conversation.number
@@ -138,7 +142,9 @@ class TraceBuilder:
         if found is None:
             return None
         conversation = found[0]
-        cause = next((item.number for item in reversed(conversation.packets) if item.source == quoted.source), packet.number)
+        cause = next(
+            (item.number for item in reversed(conversation.packets) if item.source == quoted.source), packet.number
+        )
         host = self.trace.name(packet.source)
         rfc = "RFC 4443 section 3.1" if ":" in packet.source else "RFC 1122 section 3.2.2.1"
         text = f"{host} says: {packet.note}"
@@ -169,18 +175,23 @@ class TraceBuilder:
                 total = sum(part.payload for part in parts)
                 frames = tuple(part.number for part in parts)
                 text = f"{total} octets in {len(parts)} fragments"
-                found[0].events.append(Event("fragments", packet.number, text, found[0].opener.host, frames, "RFC 791 section 3.2"))
+                found[0].events.append(
+                    Event("fragments", packet.number, text, found[0].opener.host, frames, "RFC 791 section 3.2")
+                )
         return True
 
     def finish(self) -> None:
         """Say what can only be said at the end: questions that nobody answered."""
         for conversation in self.trace.conversations:
             packets = conversation.packets
-            if conversation.kind == "TCP" and packets and packets[0].flags & SYN and not packets[0].flags & FIN:
-                if not conversation.answerer.packets and not any(event.kind == "unreachable" for event in conversation.events):
-                    asked = tuple(packet.number for packet in packets)
-                    text = f"{conversation.answerer.host} did not answer {len(asked)} SYN"
-                    conversation.events.append(Event("unanswered", asked[-1], text, conversation.opener.host, asked, "RFC 9293 section 3.8.3"))
+            told = conversation.answerer.packets or any(event.kind == "unreachable" for event in conversation.events)
+            if conversation.kind == "TCP" and not told and packets and packets[0].flags & SYN:
+                asked = tuple(packet.number for packet in packets)
+                text = f"{conversation.answerer.host} did not answer {len(asked)} SYN"
+                opener = conversation.opener.host
+                conversation.events.append(
+                    Event("unanswered", asked[-1], text, opener, asked, "RFC 9293 section 3.8.3")
+                )
 
 
 def link_local(mac: str) -> str:

@@ -65,7 +65,11 @@ def detail(packet: Packet, conversation: Conversation | None) -> str:
     if packet.kind != "TCP" or conversation is None or packet.source_port is None:
         return f"{packet.length} octets on the wire"
     side = conversation.opener if conversation.from_opener(packet) else conversation.answerer
-    shift = (side.shift or 0) if not packet.flags & SYN and None not in (conversation.opener.shift, conversation.answerer.shift) else 0
+    shift = (
+        (side.shift or 0)
+        if not packet.flags & SYN and None not in (conversation.opener.shift, conversation.answerer.shift)
+        else 0
+    )
     ack = f", ack {relative_ack(packet, conversation)}" if packet.flags & ACK else ""
     push = ", PSH" if packet.flags & PSH else ""
     return f"seq {relative_seq(packet, conversation)}{ack}, window {packet.window << shift}{push}"
@@ -73,7 +77,7 @@ def detail(packet: Packet, conversation: Conversation | None) -> str:
 
 def is_noise(packet: Packet) -> bool:
     """Tell whether a packet belongs to a network's housekeeping, not to what its hosts say: group reports, address checks."""
-    return packet.kind == "ICMP" and (packet.code[0] in NOISE and ":" in packet.source or packet.source == "::")
+    return packet.kind == "ICMP" and ((packet.code[0] in NOISE and ":" in packet.source) or packet.source == "::")
 
 
 def call_text(call: Call) -> str:

@@ -1,16 +1,29 @@
 """DNS messages (RFC 1035 section 4), read as far as a ladder needs: the question, and what came back.
 
-    id 2 | flags 2 | counts of questions, answers, authorities, additional 2 2 2 2 | the records
+id 2 | flags 2 | counts of questions, answers, authorities, additional 2 2 2 2 | the records
 """
 
+import struct
 from dataclasses import dataclass
 from struct import Struct
-from struct import error as StructError
 
 from labctl.wire.address import text_of
 
 PORT = 53
-TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 41: "OPT", 65: "HTTPS", 255: "ANY"}
+TYPES = {
+    1: "A",
+    2: "NS",
+    5: "CNAME",
+    6: "SOA",
+    12: "PTR",
+    15: "MX",
+    16: "TXT",
+    28: "AAAA",
+    33: "SRV",
+    41: "OPT",
+    65: "HTTPS",
+    255: "ANY",
+}
 CODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 LABELS = 128  # a name has at most 127 labels (255 octets); more means a loop of pointers
 _HEAD = Struct(">HHHHHH").unpack_from
@@ -62,7 +75,7 @@ def read_dns(octets: bytes) -> Message | None:
             at += 10
             got.append((name, _type(kind), _value(octets, at, length, kind), ttl))
             at += length
-    except (StructError, IndexError):
+    except (struct.error, IndexError):
         return None
     return Message(ident, bool(flags & 0x8000), CODES.get(flags & 15, f"code {flags & 15}"), tuple(asked), tuple(got))
 

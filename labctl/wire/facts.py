@@ -18,7 +18,9 @@ def trace_facts(trace: Trace, marks: Sequence[Mark] = ()) -> dict[str, Any]:
         "problems": trace.problems,
         "marks": [{"time_ns": mark.time_ns, "text": mark.text, "passed": mark.passed} for mark in marks],
         "conversations": [conversation_facts(item) for item in trace.conversations],
-        "packets": [packet_facts(packet, conversations.get(trace.of.get(packet.number, 0))) for packet in trace.packets],
+        "packets": [
+            packet_facts(packet, conversations.get(trace.of.get(packet.number, 0))) for packet in trace.packets
+        ],
         "calls": [call_facts(call) for call in trace.calls],
     }
 
@@ -49,7 +51,14 @@ def _side(side: Side) -> dict[str, Any]:
 
 def event_facts(event: Event) -> dict[str, Any]:
     """Return an event."""
-    return {"kind": event.kind, "frame": event.frame, "frames": list(event.frames), "by": event.by, "text": event.text, "rfc": event.rfc}
+    return {
+        "kind": event.kind,
+        "frame": event.frame,
+        "frames": list(event.frames),
+        "by": event.by,
+        "text": event.text,
+        "rfc": event.rfc,
+    }
 
 
 def packet_facts(packet: Packet, conversation: Conversation | None) -> dict[str, Any]:
@@ -79,7 +88,8 @@ def packet_facts(packet: Packet, conversation: Conversation | None) -> dict[str,
 def call_facts(call: Call) -> dict[str, Any]:
     """Return a call."""
     return {
-        "host": call.host, "process": call.process, "program": call.program, "time_ns": call.time_ns, "seconds": call.seconds, "name": call.name,
+        "host": call.host, "process": call.process, "program": call.program, "time_ns": call.time_ns, "seconds": call.seconds,
+        "name": call.name,
         "descriptor": call.descriptor, "result": call.result, "error": call.error, "arguments": call.text, "local": call.local,
         "peer": call.peer, "conversation": call.conversation, "frames": list(call.frames),
     }  # fmt: skip

@@ -53,7 +53,11 @@ def page_data(trace: Trace, ladder: Ladder, keep: int) -> dict[str, Any]:
         "texts": list(texts),
         "rows": rows,
         "octets": octets,
-        "lengths": {row.frame: packets[row.frame].length for row in ladder.rows if row.frame and len(packets[row.frame].octets) > keep},
+        "lengths": {
+            row.frame: packets[row.frame].length
+            for row in ladder.rows
+            if row.frame and len(packets[row.frame].octets) > keep
+        },
         "conversations": [
             {
                 "number": item.number,
@@ -76,7 +80,7 @@ TONES = {"plain": 0, "note": 1, "bad": 2}
 
 
 def _row(row: Row, lanes: dict[str, int], begin: int, text_id: Any) -> list[Any]:
-    """Return one row: kind, µs, text, source, target, frame, conversation, protocol, tone, detail, notes, states, end µs, frames, passed."""
+    """Return one row as the page's constants (`KIND`, `AT`, `TEXT`, …) number it; times in µs."""
     return [
         KINDS[row.kind],
         (row.time_ns - begin) / 1000,

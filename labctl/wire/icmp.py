@@ -1,6 +1,6 @@
 """ICMP (RFC 792) and ICMPv6 (RFC 4443, 4861, 2710, 3810): what a message means, and which datagram it speaks of.
 
-    type 1 | code 1 | checksum 2 | four octets by type | of an error: the datagram that caused it, as much as fits
+type 1 | code 1 | checksum 2 | four octets by type | of an error: the datagram that caused it, as much as fits
 """
 
 from struct import Struct
@@ -14,11 +14,19 @@ _PORTS = Struct(">HH").unpack_from
 TYPES = {0: "echo reply", 3: "unreachable", 4: "source quench", 5: "redirect", 8: "echo request", 9: "router advertisement",
          10: "router solicitation", 11: "time exceeded", 12: "parameter problem", 13: "timestamp", 14: "timestamp reply"}  # fmt: skip
 UNREACHABLE = {0: "network unreachable", 1: "host unreachable", 2: "protocol unreachable", 3: "port unreachable",
-               4: "fragmentation needed", 5: "source route failed", 9: "network prohibited", 10: "host prohibited", 13: "prohibited"}  # fmt: skip
+               4: "fragmentation needed", 5: "source route failed", 9: "network prohibited",
+               10: "host prohibited", 13: "prohibited"}  # fmt: skip
 TYPES6 = {1: "unreachable", 2: "packet too big", 3: "time exceeded", 4: "parameter problem", 128: "echo request", 129: "echo reply",
           130: "listener query", 131: "listener report", 132: "listener done", 133: "router solicitation", 134: "router advertisement",
           135: "neighbour solicitation", 136: "neighbour advertisement", 137: "redirect", 143: "listener report"}  # fmt: skip
-UNREACHABLE6 = {0: "no route", 1: "prohibited", 3: "address unreachable", 4: "port unreachable", 5: "source refused", 6: "route rejected"}
+UNREACHABLE6 = {
+    0: "no route",
+    1: "prohibited",
+    3: "address unreachable",
+    4: "port unreachable",
+    5: "source refused",
+    6: "route rejected",
+}
 ERRORS, ERRORS6 = {3, 4, 5, 11, 12}, {1, 2, 3, 4}
 ECHO = {8, 0, 128, 129}
 
@@ -38,7 +46,11 @@ def read_icmp(packet: Packet, octets: bytes, at: int, *, six: bool) -> None:
     kind, code = octets[at], octets[at + 1]
     packet.code = (kind, code)
     if six:
-        note = UNREACHABLE6.get(code, f"unreachable, code {code}") if kind == 1 else TYPES6.get(kind, f"ICMPv6 type {kind}")
+        note = (
+            UNREACHABLE6.get(code, f"unreachable, code {code}")
+            if kind == 1
+            else TYPES6.get(kind, f"ICMPv6 type {kind}")
+        )
     else:
         note = UNREACHABLE.get(code, f"unreachable, code {code}") if kind == 3 else TYPES.get(kind, f"ICMP type {kind}")
     if kind in ECHO and kind in (TYPES6 if six else TYPES):

@@ -111,16 +111,33 @@ class _Layout:
         self.notes: dict[int, list[str]] = {}
         self.bad: set[int] = set()
         self.states: dict[int, list[tuple[str, str]]] = {}
+        self.early: set[int] = set()
 
     def build(
-        self, marks: Sequence[Mark], since_ns: int, until_ns: int | None, conversations: Iterable[int] | None, frames: Iterable[int] | None, everything: bool
+        self,
+        marks: Sequence[Mark],
+        since_ns: int,
+        until_ns: int | None,
+        conversations: Iterable[int] | None,
+        frames: Iterable[int] | None,
+        everything: bool,
     ) -> Ladder:
         only = None if conversations is None else set(conversations)
         wanted = None if frames is None else set(frames)
         left_out: dict[str, int] = {}
+        if (
+            since_ns and only is None
+        ):  # what was asked before is not this lesson's, though its last segments may be late
+            self.early = {
+                item.number
+                for item in self.by_number.values()
+                if item.kind == "TCP" and item.packets[0].time_ns < since_ns
+            }
         packets: list[Packet] = []
         all_of = self.trace.packets
-        if isinstance(frames, range) and all_of and all_of[-1].number == len(all_of):  # a live ladder asks for the newest few
+        if (
+            isinstance(frames, range) and all_of and all_of[-1].number == len(all_of)
+        ):  # a live ladder asks for the newest few
             all_of = all_of[max(0, frames.start - 1) : frames.stop - 1]
         for packet in all_of:
             why = self.why_not(packet, since_ns, until_ns, only, wanted, everything)
@@ -139,16 +156,24 @@ class _Layout:
             calls = [call for call in calls if not is_idle(call, times)]
             if told > len(calls):
                 left_out["calls of waiting event loops and of health checks"] = told - len(calls)
-        rows = self.rows(packets, calls, [mark for mark in marks if mark.time_ns >= since_ns and only is None and wanted is None])
+        rows = self.rows(
+            packets, calls, [mark for mark in marks if mark.time_ns >= since_ns and only is None and wanted is None]
+        )
         begin = min((row.time_ns for row in rows), default=0)
         return Ladder(self.lanes(rows), rows, begin, left_out, self.problems())
 
     def why_not(
-        self, packet: Packet, since_ns: int, until_ns: int | None, only: set[int] | None, wanted: set[int] | None, everything: bool
+        self,
+        packet: Packet,
+        since_ns: int,
+        until_ns: int | None,
+        only: set[int] | None,
+        wanted: set[int] | None,
+        everything: bool,
     ) -> str:
         if wanted is not None:
             return "" if packet.number in wanted else "not asked for"
-        if packet.time_ns < since_ns:
+        if packet.time_ns < since_ns or self.trace.of.get(packet.number) in self.early:
             return "before the lab was ready"
         if until_ns is not None and packet.time_ns > until_ns:
             return "later"
@@ -156,7 +181,15 @@ class _Layout:
             return "of other conversations"
         return "housekeeping of the network" if not everything and is_noise(packet) else ""
 
-    def takes(self, call: Call, since_ns: int, until_ns: int | None, only: set[int] | None, wanted: set[int] | None, seen: set[int]) -> bool:
+    def takes(
+        self,
+        call: Call,
+        since_ns: int,
+        until_ns: int | None,
+        only: set[int] | None,
+        wanted: set[int] | None,
+        seen: set[int],
+    ) -> bool:
         if wanted is not None:
             return bool(wanted.intersection(call.frames))
         if only is not None:
@@ -168,7 +201,9 @@ class _Layout:
     def read(self, conversation: Conversation) -> None:
         """Note what a conversation's events and states have to say beside its packets."""
         for event in conversation.events:
-            self.notes.setdefault(event.frame, []).append(event.text if event.kind != "retransmission" else f"retransmission: {event.text}")
+            self.notes.setdefault(event.frame, []).append(
+                event.text if event.kind != "retransmission" else f"retransmission: {event.text}"
+            )
             if event.kind in BAD:
                 self.bad.add(event.frame)
         for side in conversation.sides:
@@ -184,7 +219,15 @@ class _Layout:
             conversation = self.by_number.get(number)
             if conversation and number not in begun:
                 begun.add(number)
-                rows.append(Row("conversation", packet.time_ns, conversation.title, conversation=number, protocol=self.protocol(packet, conversation)))
+                rows.append(
+                    Row(
+                        "conversation",
+                        packet.time_ns,
+                        conversation.title,
+                        conversation=number,
+                        protocol=self.protocol(packet, conversation),
+                    )
+                )
             rows.append(self.packet_row(packet, conversation))
         others = [self.call_row(call) for call in calls]
         others += [Row("mark", mark.time_ns, mark.text, passed=mark.passed) for mark in marks]
@@ -217,7 +260,9 @@ class _Layout:
     def ends(self, packet: Packet, conversation: Conversation | None) -> tuple[str, str]:
         if conversation:
             for near, far in (conversation.sides, conversation.sides[::-1]):
-                if near.address == packet.source and (near.port == packet.source_port or packet.kind != conversation.kind):
+                if near.address == packet.source and (
+                    near.port == packet.source_port or packet.kind != conversation.kind
+                ):
                     return near.host, EVERYONE if is_group(far.address) else far.host
         target = EVERYONE if is_group(packet.target) else self.trace.name(packet.target)
         return self.trace.name(packet.source), target
@@ -275,7 +320,7 @@ def is_idle(call: Call, times: Sequence[int]) -> bool:
 def is_group(address: str) -> bool:
     """Tell whether an address means several hosts: broadcast, or a multicast group (RFC 5771, RFC 4291 section 2.7)."""
     if ":" in address:
-        return address.startswith("ff") and len(address.split(":")[0]) == 4 or _is_group_mac(address)
+        return (address.startswith("ff") and len(address.split(":")[0]) == 4) or _is_group_mac(address)
     first, _, rest = address.partition(".")
     return first.isdigit() and (224 <= int(first) < 240 or address == "255.255.255.255" or rest.endswith("255.255"))
 
@@ -283,4 +328,3 @@ def is_group(address: str) -> bool:
 def _is_group_mac(address: str) -> bool:
     parts = address.split(":")
     return len(parts) == 6 and all(len(part) == 2 for part in parts) and bool(int(parts[0], 16) & 1)
-

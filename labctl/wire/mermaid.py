@@ -17,7 +17,9 @@ def draw_mermaid(ladder: Ladder) -> str:
         elif row.kind == "packet" and row.source in ids and row.target in ids:
             arrow = "--x" if row.tone == "bad" else "->>"
             ms = (row.time_ns - ladder.begin_ns) / 1e6
-            lines.append(f"    {ids[row.source]}{arrow}{ids[row.target]}: {row.frame} · {ms:.1f} ms · {_plain(row.text)}")
+            lines.append(
+                f"    {ids[row.source]}{arrow}{ids[row.target]}: {row.frame} · {ms:.1f} ms · {_plain(row.text)}"
+            )
             notes = [*row.notes, *(f"{lane} {state}" for lane, state in row.states)]
             if notes:
                 lines.append(f"    Note right of {ids[row.target]}: {_plain('; '.join(notes))}")

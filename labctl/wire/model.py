@@ -141,7 +141,8 @@ class Call:
 
 
 EventKind = Literal[
-    "handshake", "refused", "unanswered", "closed", "reset", "half-close", "retransmission", "fast retransmission", "spurious retransmission",
+    "handshake", "refused", "unanswered", "closed", "reset", "half-close", "retransmission", "fast retransmission",
+    "spurious retransmission",
     "out of order", "lost segment", "duplicate ack", "keep-alive", "keep-alive ack", "zero window", "zero window probe", "window full",
     "window update", "delayed ack", "nagle", "simultaneous open", "port reused", "unreachable", "answered", "fragments", "cut short",
 ]  # fmt: skip

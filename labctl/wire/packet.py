@@ -1,16 +1,16 @@
 """From a frame's octets to a `Packet`: Ethernet, VLAN, ARP, IPv4, IPv6, ICMP, TCP, UDP. Takes any octets; what cannot be read is said.
 
-    Ethernet      target 6 | source 6 | type 2                                            IEEE 802.3
-    VLAN tag      priority and number 2 | type 2                                          IEEE 802.1Q
-    IPv4          version, header length 1 | … | total length 2 | id 2 | flags, offset 2  RFC 791 section 3.1
-    IPv6          version … 4 | payload length 2 | next header 1 | hop limit 1 | 16 | 16  RFC 8200 section 3
-    TCP           ports 4 | sequence 4 | acknowledgment 4 | offset, flags 2 | window 2    RFC 9293 section 3.1
-    UDP           ports 4 | length 2 | checksum 2                                         RFC 768
+Ethernet      target 6 | source 6 | type 2                                            IEEE 802.3
+VLAN tag      priority and number 2 | type 2                                          IEEE 802.1Q
+IPv4          version, header length 1 | … | total length 2 | id 2 | flags, offset 2  RFC 791 section 3.1
+IPv6          version … 4 | payload length 2 | next header 1 | hop limit 1 | 16 | 16  RFC 8200 section 3
+TCP           ports 4 | sequence 4 | acknowledgment 4 | offset, flags 2 | window 2    RFC 9293 section 3.1
+UDP           ports 4 | length 2 | checksum 2                                         RFC 768
 """
 
+import struct
 from collections.abc import Iterable
 from struct import Struct
-from struct import error as StructError
 
 from labctl.wire.address import _KNOWN, text_of
 from labctl.wire.arp import read_arp
@@ -22,7 +22,17 @@ IPV4, ARP, VLAN, QINQ, IPV6 = 0x0800, 0x0806, 0x8100, 0x88A8, 0x86DD
 ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
 FRAGMENT, AUTHENTICATION, NO_NEXT = 44, 51, 59
 EXTENSIONS = {0, 43, 60, 135, 139, 140}  # extension headers that say their own length in units of 8 octets
-PROTOCOLS = {2: "IGMP", 4: "IP in IP", 41: "IPv6 in IPv4", 47: "GRE", 50: "ESP", 89: "OSPF", 103: "PIM", 112: "VRRP", 132: "SCTP"}
+PROTOCOLS = {
+    2: "IGMP",
+    4: "IP in IP",
+    41: "IPv6 in IPv4",
+    47: "GRE",
+    50: "ESP",
+    89: "OSPF",
+    103: "PIM",
+    112: "VRRP",
+    132: "SCTP",
+}
 _IP4 = Struct(">BxHHHBB2x4s4s").unpack_from
 _IP6 = Struct(">IHBB16s16s").unpack_from
 _TCP = Struct(">HHIIHH").unpack_from
@@ -53,7 +63,7 @@ def read_packet(number: int, frame: Frame) -> Packet:
                 _read_type(packet, octets, kind, 14)
         else:
             _read_other_link(packet, octets, link)
-    except (StructError, IndexError):
+    except (struct.error, IndexError):
         packet.problem = packet.problem or _cut(packet)
     return packet
 
@@ -151,7 +161,9 @@ def _read_ip6(packet: Packet, octets: bytes, at: int) -> None:
 
 def _read_fragment(packet: Packet, at: int, length: int, protocol: int) -> None:
     packet.payload_at, packet.payload = at, max(0, length)
-    packet.kind = "TCP" if protocol == TCP else "UDP" if protocol == UDP else "ICMP" if protocol in (ICMP, ICMP6) else "IP"
+    packet.kind = (
+        "TCP" if protocol == TCP else "UDP" if protocol == UDP else "ICMP" if protocol in (ICMP, ICMP6) else "IP"
+    )
 
 
 def _read_transport(packet: Packet, octets: bytes, at: int, length: int, protocol: int) -> None:
@@ -183,5 +195,3 @@ def _read_transport(packet: Packet, octets: bytes, at: int, length: int, protoco
     else:
         packet.payload_at, packet.payload = at, max(0, length)
         packet.note = "no next header" if protocol == NO_NEXT else PROTOCOLS.get(protocol, f"protocol {protocol}")
-
-

@@ -23,7 +23,7 @@ NAME, FILTER, RESOLUTION, OFFSET = 2, 11, 9, 14  # of an interface
 INTERFACE_DROPS, SYSTEM_DROPS = 5, 7  # of the statistics
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """Reading cannot go on; what was read so far stands."""
 
 
@@ -32,7 +32,7 @@ def read(octets: bytes) -> Capture:
     capture = Capture()
     try:
         _Reader(capture).read(octets)
-    except _Broken as error:
+    except _BrokenError as error:
         capture.problem = str(error)
     return capture
 
@@ -48,14 +48,14 @@ class _Reader:
         enhanced = struct.Struct("<IIIIIII")
         while at < size:
             if size - at < 12:
-                raise _Broken(f"the file ends within a block, at octet {at}")
+                raise _BrokenError(f"the file ends within a block, at octet {at}")
             if data[at : at + 4] == SECTION_MAGIC:
                 self.begin_section(data[at + 8 : at + 12], at)
                 enhanced = struct.Struct(f"{self.order}IIIIIII")
             kind, total = struct.unpack_from(f"{self.order}II", data, at)
             if total < 12 or total % 4 or at + total > size:
                 why = "the file ends within it" if total >= 12 and at + total > size else f"its length is {total}"
-                raise _Broken(f"block at octet {at} cannot be read: {why}")
+                raise _BrokenError(f"block at octet {at} cannot be read: {why}")
             if kind == ENHANCED and total >= 32:
                 self.take_frame(data, at, total, enhanced.unpack_from(data, at))
             else:
@@ -64,14 +64,14 @@ class _Reader:
 
     def begin_section(self, magic: bytes, at: int) -> None:
         if magic not in ORDER_MAGIC:
-            raise _Broken(f"section at octet {at} has no byte order")
+            raise _BrokenError(f"section at octet {at} has no byte order")
         self.order = ORDER_MAGIC[magic]
         self.section = []
 
     def take_frame(self, data: bytes, at: int, total: int, head: tuple[int, ...]) -> None:
         _, _, number, high, low, kept, length = head
         if number >= len(self.section) or 32 + kept > total:
-            raise _Broken(f"frame at octet {at} belongs to no interface, or is longer than its block")
+            raise _BrokenError(f"frame at octet {at} belongs to no interface, or is longer than its block")
         place = self.section[number]
         begin = at + 28
         comment = ""
@@ -108,7 +108,7 @@ class _Reader:
                     Frame(self.time(high << 32 | low, place), body[20 : 20 + kept], length, place.link)
                 )
         except (struct.error, IndexError) as error:
-            raise _Broken(f"block of kind {kind} at octet {at} is too short") from error
+            raise _BrokenError(f"block of kind {kind} at octet {at} is too short") from error
 
     def take_interface(self, body: bytes) -> None:
         link, _, snap = struct.unpack_from(f"{self.order}HHI", body)

@@ -1,6 +1,6 @@
 """Read what strace wrote of a host's socket calls: `strace -f -yy`, one line a call.
 
-    17 1795452855.672875299 connect(3<TCP:[4242]>, {sa_family=AF_INET, sin_port=htons(7), sin_addr=inet_addr("10.0.0.2")}, 16) = 0 <0.000071000>
+    17 1795452855.672875299 connect(3<TCP:[42]>, {sa_family=AF_INET, sin_port=htons(7), sin_addr=inet_addr("10.0.0.2")}, 16) = 0 <0.000071>
 
 A call that another one interrupts is told in two lines, `<unfinished ...>` and `<... connect resumed>`; they are put together again.
 """
@@ -15,7 +15,10 @@ from labctl.wire.model import NS, Call
 WAITS = {"poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
 LOOKED = 0.001  # seconds
 _LINE = re.compile(r"(?:\[pid +)?(\d+)\]? +(\d+)\.(\d+) (.*)", re.DOTALL)
-_RESULT = re.compile(r"\)? += (-?\d+|0x[0-9a-f]+|\?)(<[A-Za-z][A-Za-z0-9-]*:\[.*?\]>)?(?: +(E[A-Z0-9]+)(?: \([^)]*\))?)?(?: +\([^)]*\))?(?: <(\d+\.\d+)>)?$", re.DOTALL)
+_RESULT = re.compile(
+    r"\)? += (-?\d+|0x[0-9a-f]+|\?)(<[A-Za-z][A-Za-z0-9-]*:\[.*?\]>)?(?: +(E[A-Z0-9]+)(?: \([^)]*\))?)?(?: +\([^)]*\))?(?: <(\d+\.\d+)>)?$",
+    re.DOTALL,
+)
 _NAME = re.compile(r"([a-z_0-9]+)\(")
 _RESUMED = re.compile(r"<\.\.\. ([a-z_0-9]+) resumed>(.*)", re.DOTALL)
 _UNFINISHED = " <unfinished ...>"
@@ -96,7 +99,11 @@ def _call(process: int, time_ns: int, text: str, host: str, program: str, names:
         if ends := _ENDS.fullmatch(socket[3]):
             call.local = joined(ends[1].strip("[]"), int(ends[2]))
             call.peer = joined(ends[3].strip("[]"), int(ends[4])) if ends[3] else ""
-    if not call.peer and name[1] in ("connect", "sendto", "sendmsg", "recvfrom", "recvmsg", "accept", "accept4") and (place := _PLACE.search(body)):
+    if (
+        not call.peer
+        and name[1] in ("connect", "sendto", "sendmsg", "recvfrom", "recvmsg", "accept", "accept4")
+        and (place := _PLACE.search(body))
+    ):
         call.peer = joined(place[2] or place[3], int(place[1]))
     if quoted := _QUOTED.search(body) if name[1] not in ("connect", "bind", "accept", "accept4", *WAITS) else None:
         call.octets = _unescape(quoted[1])
@@ -130,7 +137,7 @@ def _give_addresses(calls: list[Call]) -> None:
             later[key] = call
         elif known:
             call.transport = call.transport or known.transport
-            if not call.local or call.local.startswith(("0.0.0.0:", "[::]:")) and call.name not in ("listen", "bind"):
+            if not call.local or (call.local.startswith(("0.0.0.0:", "[::]:")) and call.name not in ("listen", "bind")):
                 call.local = known.local or call.local
             call.peer = call.peer or (known.peer if known.local == call.local or not call.local else "")
             if not known.local or (known.name == "close" and call.peer):
@@ -156,4 +163,8 @@ def shorten(body: str, names: Mapping[str, str]) -> str:
 
 def _unescape(text: str) -> bytes:
     """Return the octets of a string as C writes it; strace escapes in octal."""
-    return text.encode("latin-1", errors="replace").decode("unicode_escape", errors="replace").encode("latin-1", errors="replace")
+    return (
+        text.encode("latin-1", errors="replace")
+        .decode("unicode_escape", errors="replace")
+        .encode("latin-1", errors="replace")
+    )

@@ -8,7 +8,11 @@ MOST = 1 << 31  # further apart than half the sequence space is behind, not ahea
 
 def stream_of(conversation: Conversation, side: Side) -> bytes:
     """Return what a side sent; of TCP in the order of sequence numbers, as far as no octet is missing."""
-    sent = [item for item in conversation.packets if item.source == side.address and item.source_port == side.port and item.payload]
+    sent = [
+        item
+        for item in conversation.packets
+        if item.source == side.address and item.source_port == side.port and item.payload
+    ]
     if conversation.kind != "TCP":
         return b"".join(packet.data for packet in sent if packet.kind == conversation.kind)
     if side.first_seq is None:

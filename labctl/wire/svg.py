@@ -16,12 +16,14 @@ LANE = 300  # the same, for more lanes
 NOTE_LINE = 15
 
 STYLE = """
-.b{fill:#fff}.t{font:12px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#1b1f24}.d{fill:#57606a}.h{font-weight:700;font-size:14px}
+.b{fill:#fff}.t{font:12px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#1b1f24}
+.d{fill:#57606a}.h{font-weight:700;font-size:14px}
 .g{stroke:#d0d7de}.m{font-weight:700}.x{fill:#cf222e}.o{fill:#1a7f37}.l{stroke-width:1.6;fill:none}.k{stroke-width:5;stroke-linecap:round;opacity:.45}
 .TCP{stroke:#0969da}.UDP{stroke:#1a7f37}.ICMP{stroke:#8250df}.ARP{stroke:#9a6700}.DNS{stroke:#bc4c00}.IP,.other{stroke:#57606a}.bad{stroke:#cf222e}
 .f{stroke:none}.f.TCP{fill:#0969da}.f.UDP{fill:#1a7f37}.f.ICMP{fill:#8250df}.f.ARP{fill:#9a6700}.f.DNS{fill:#bc4c00}.f.IP,.f.other{fill:#57606a}.f.bad{fill:#cf222e}
 .p{fill:#ddf4ff;stroke:#54aeff}.c{fill:#f6f8fa}
-@media (prefers-color-scheme:dark){.b{fill:#0d1117}.t{fill:#e6edf3}.d{fill:#9198a1}.g{stroke:#3d444d}.x{fill:#ff7b72}.o{fill:#56d364}.c{fill:#161b22}
+@media (prefers-color-scheme:dark){.b{fill:#0d1117}.t{fill:#e6edf3}
+.d{fill:#9198a1}.g{stroke:#3d444d}.x{fill:#ff7b72}.o{fill:#56d364}.c{fill:#161b22}
 .TCP{stroke:#58a6ff}.UDP{stroke:#56d364}.ICMP{stroke:#d2a8ff}.ARP{stroke:#e3b341}.DNS{stroke:#ffa657}.IP,.other{stroke:#9198a1}.bad{stroke:#ff7b72}
 .f.TCP{fill:#58a6ff}.f.UDP{fill:#56d364}.f.ICMP{fill:#d2a8ff}.f.ARP{fill:#e3b341}.f.DNS{fill:#ffa657}.f.IP,.f.other{fill:#9198a1}.f.bad{fill:#ff7b72}
 .p{fill:#121d2f;stroke:#388bfd}}
@@ -49,11 +51,12 @@ def draw_svg(ladder: Ladder, title: str) -> str:
     packets = sum(row.kind == "packet" for row in ladder.rows)
     about = f"A ladder of {packets} packets between {', '.join(lane or 'everyone' for lane in ladder.lanes)}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{place.width:.0f}" height="{height:.0f}" viewBox="0 0 {place.width:.0f} {height:.0f}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{place.width:.0f}" height="{height:.0f}"'
+        f' viewBox="0 0 {place.width:.0f} {height:.0f}"'
         f' role="img" aria-labelledby="title about">',
         f'<title id="title">{_text(title)}</title><desc id="about">{_text(about)}</desc><style>{STYLE}</style>',
         f'<rect class="b" width="{place.width:.0f}" height="{height:.0f}"/>',
-        *_head(ladder, place, title, height),
+        *_head(place, title, height),
     ]
     for index, row in enumerate(ladder.rows):
         parts.append(f'<g role="listitem" aria-label={_attribute(_name(row, ladder.begin_ns))}>')
@@ -94,7 +97,7 @@ def _tops(ladder: Ladder) -> tuple[list[float], float]:
     return tops, at + 34
 
 
-def _head(ladder: Ladder, place: _Place, title: str, height: float) -> Iterator[str]:
+def _head(place: _Place, title: str, height: float) -> Iterator[str]:
     yield _label(12, 24, title, "t h")
     yield _label(12, HEAD - 6, "frame", "t d")
     yield _label(LEFT - 8, HEAD - 6, "ms", "t d", "end")
@@ -111,7 +114,9 @@ def _row(row: Row, ladder: Ladder, place: _Place, tops: list[float], index: int)
     if row.kind == "mark":
         colour = {True: "t m o", False: "t m x", None: "t m"}[row.passed]
         yield f'<rect class="c" x="0" y="{y - 15:.0f}" width="{place.width:.0f}" height="22"/>'
-        yield _label(12, y, {True: "✓ ", False: "✗ ", None: ""}[row.passed] + cut(row.text, int(place.width / CHAR) - 4), colour)
+        yield _label(
+            12, y, {True: "✓ ", False: "✗ ", None: ""}[row.passed] + cut(row.text, int(place.width / CHAR) - 4), colour
+        )
     elif row.kind == "conversation":
         yield _label(min(place.lanes.values(), default=LEFT) + 10, y - 2, f"{row.conversation}  {row.text}", "t d")
     elif row.kind == "call":
@@ -121,7 +126,13 @@ def _row(row: Row, ladder: Ladder, place: _Place, tops: list[float], index: int)
 
 
 def _packet(row: Row, ladder: Ladder, place: _Place, y: float) -> Iterator[str]:
-    colour = "bad" if row.tone == "bad" else row.protocol if row.protocol in ("TCP", "UDP", "ICMP", "ARP", "DNS", "IP") else "other"
+    colour = (
+        "bad"
+        if row.tone == "bad"
+        else row.protocol
+        if row.protocol in ("TCP", "UDP", "ICMP", "ARP", "DNS", "IP")
+        else "other"
+    )
     yield _label(44, y + 4, str(row.frame), "t d", "end")
     yield _label(LEFT - 8, y + 4, f"{(row.time_ns - ladder.begin_ns) / 1e6:.3f}", "t d", "end")
     begin, end = place.lanes[row.source], place.lanes[row.target]
@@ -161,7 +172,7 @@ def _call(row: Row, ladder: Ladder, place: _Place, tops: list[float], index: int
         yield f'<line class="k {colour}" x1="{x + 4 * side:.0f}" y1="{y:.0f}" x2="{x + 4 * side:.0f}" y2="{tops[last] + 3:.0f}"/>'
     yield f'<circle class="f {colour}" cx="{x + 4 * side:.0f}" cy="{y - 3:.0f}" r="3.5"/>'
     yield _label(LEFT - 8, y, f"{(row.time_ns - ladder.begin_ns) / 1e6:.3f}", "t d", "end")
-    room = int(max(place.last - min(place.lanes.values()), 300) / CHAR) - 12
+    room = int(max(place.last - min(place.lanes.values()), 300) / CHAR) - 14
     text = cut(row.text, room)
     took = row.notes[0] if row.notes else ""
     yield _label(x + 14 * side, y, f"{text}  {took}", "t x" if row.tone == "bad" else "t", "start" if left else "end")

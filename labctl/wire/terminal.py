@@ -1,7 +1,7 @@
 """A ladder as text, for a terminal of any width: one line a packet, coloured by protocol.
 
-     frame   ms      client                              tcp-server
-         1   0.000     │──────────────SYN──────────────────▶│
+frame   ms      client                              tcp-server
+    1   0.000     │──────────────SYN──────────────────▶│
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ class TextLadder:
     def __init__(self, width: int, *, colour: bool, ascii_only: bool = False) -> None:
         self.width = max(LEAST, width)
         self.colour = colour
-        self.strokes = "|-><x" if ascii_only else "│─▶◀✗"
+        self.rail, self.stroke, self.right, self.left = ("|", "-", ">", "<") if ascii_only else ("│", "─", "▶", "◀")
         self.lanes: list[str] = []
         self.places: list[int] = []
         self.notes_at = 0
@@ -75,7 +75,10 @@ class TextLadder:
                 return
             self.begun.add(row.conversation)
             line = self.blank()
-            line.put(NUMBERS + 2 if not self.places else self.places[0] + 2, cut(f"{row.conversation}  {row.text}", self.width - self.places[0] - 3))
+            line.put(
+                NUMBERS + 2 if not self.places else self.places[0] + 2,
+                cut(f"{row.conversation}  {row.text}", self.width - self.places[0] - 3),
+            )
             yield self.paint(line.text(), DIM)
         elif row.kind == "call":
             yield from self.call(row, begin_ns)
@@ -85,7 +88,7 @@ class TextLadder:
     def blank(self) -> "_Line":
         line = _Line(self.width)
         for place in self.places:
-            line.put(place, self.strokes[0])
+            line.put(place, self.rail)
         return line
 
     def numbers(self, line: "_Line", row: Row, begin_ns: int) -> None:
@@ -99,17 +102,16 @@ class TextLadder:
         source = self.lanes.index(row.source) if row.source in self.lanes else 0
         target = self.lanes.index(row.target) if row.target in self.lanes else len(self.lanes) - 1
         left, right = sorted((self.places[source], self.places[target]))
-        _, stroke, to_right, to_left, _ = self.strokes
         if left == right:
             text = cut(row.text, self.width - left - 4)
-            line.put(left + 1, f"{to_left} {text}" if source == target else text)
+            line.put(left + 1, f"{self.left} {text}" if source == target else text)
         else:
             room = right - left - 1
             text = cut(row.text, room - 4)
             dashes = room - 1 - width_of(text)
             before = dashes // 2
-            bar = stroke * before + text + stroke * (dashes - before)
-            line.put(left + 1, bar + to_right if target > source else to_left + bar)
+            bar = self.stroke * before + text + self.stroke * (dashes - before)
+            line.put(left + 1, bar + self.right if target > source else self.left + bar)
         code = BAD if row.tone == "bad" else COLOURS.get(row.protocol, 37)
         notes = [*row.notes, *(f"{lane}: {state}" for lane, state in row.states)]
         yield from self.with_notes(line, notes, code, row)
@@ -118,15 +120,19 @@ class TextLadder:
         line = self.blank()
         self.numbers(line, row, begin_ns)
         place = self.places[self.lanes.index(row.source)] if row.source in self.lanes else NUMBERS
-        text = f"{row.text}  {row.notes[0]}" if row.notes else row.text
+        took = f"  {row.notes[0]}" if row.notes else ""
         edge = self.notes_at or self.width
         if place - NUMBERS < edge - place:
-            line.put(place + 2, cut(text, edge - place - 3))
+            line.put(place + 2, cut(row.text, edge - place - 3 - width_of(took)) + took)
         else:
-            text = cut(text, place - NUMBERS - 2)
+            text = cut(row.text, place - NUMBERS - 2 - width_of(took)) + took
             line.put(place - 1 - width_of(text), text)
         frames = ", ".join(map(str, row.frames[:4]))
-        note = [f"{'frame' if len(row.frames) == 1 else 'frames'} {frames}{' …' if len(row.frames) > 4 else ''}"] if frames else []
+        note = (
+            [f"{'frame' if len(row.frames) == 1 else 'frames'} {frames}{' …' if len(row.frames) > 4 else ''}"]
+            if frames
+            else []
+        )
         yield from self.with_notes(line, note, BAD if row.tone == "bad" else 37, row)
 
     def with_notes(self, line: "_Line", notes: list[str], code: int, row: Row) -> Iterator[str]:
@@ -137,7 +143,9 @@ class TextLadder:
             shown = wrap("; ".join(notes), self.width - self.notes_at)
             yield self.paint(line.text(self.notes_at), code) + self.paint(shown[0], BAD if row.tone == "bad" else DIM)
             for more in shown[1:]:
-                yield self.paint(self.blank().text(self.notes_at), DIM) + self.paint(more, BAD if row.tone == "bad" else DIM)
+                yield self.paint(self.blank().text(self.notes_at), DIM) + self.paint(
+                    more, BAD if row.tone == "bad" else DIM
+                )
             return
         yield self.paint(line.text(), code)
         for more in wrap("; ".join(notes), self.width - NUMBERS - 2):
@@ -157,7 +165,7 @@ class _Line:
     def put(self, place: int, text: str) -> None:
         for char in text:
             wide = width_of(char)
-            if 0 <= place and place + wide <= len(self.cells) and wide:
+            if place >= 0 and place + wide <= len(self.cells) and wide:
                 self.cells[place] = char
                 if wide == 2:
                     self.cells[place + 1] = ""
@@ -169,7 +177,9 @@ class _Line:
 
 def width_of(text: str) -> int:
     """Return how many columns a terminal gives a text."""
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
 
 
 def cut(text: str, room: int) -> str:

@@ -59,18 +59,30 @@ class _Ties:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.ends: dict[tuple[str, str], list[Conversation]] = {}
+        self.with_peer: dict[str, list[Conversation]] = {}
+        self.sockets: dict[tuple[str, int, int | None], tuple[Conversation, bool]] = {}
         for item in trace.conversations:
             if item.kind in ("TCP", "UDP"):
                 one, other = _place(item.opener), _place(item.answerer)
                 self.ends.setdefault((one, other), []).append(item)
                 self.ends.setdefault((other, one), []).append(item)
+                self.with_peer.setdefault(one, []).append(item)
+                self.with_peer.setdefault(other, []).append(item)
         self.streams: dict[tuple[int, bool], _Stream] = {}
         self.packets = {packet.number: packet for packet in trace.packets}
 
     def take(self, call: Call) -> None:
-        found = self.conversation(call)
+        """Tie one call; they come in the order of time."""
+        key = (call.host, call.process, call.descriptor)
+        if call.name == "socket":
+            self.sockets.pop(key, None)
+        found = self.conversation(call) or self.unnamed(call) or (None if call.local else self.sockets.get(key))
         if found is None:
             return
+        if call.descriptor is not None and call.name != "close" and call.transport != "UDP":
+            self.sockets[key] = found
+        elif call.name == "close":
+            self.sockets.pop(key, None)
         conversation, own = found
         call.conversation = conversation.number
         if conversation.kind == "TCP":
@@ -88,6 +100,29 @@ class _Ties:
         if not begun:
             return None
         return begun[-1], _place(begun[-1].opener) == call.local
+
+    def unnamed(self, call: Call) -> tuple[Conversation, bool] | None:
+        """Find the conversation of a socket whose own address strace did not know: by its peer, its port, and the time."""
+        host, _, port = call.local.rpartition(":")
+        if not call.peer or host not in ("", "0.0.0.0", "[::]") or call.name not in {"connect", *SEND, *RECEIVE}:
+            return None
+        for item in reversed(self.with_peer.get(call.peer, ())):
+            own = _place(item.answerer) == call.peer
+            near = item.opener if own else item.answerer
+            if (
+                near.host != call.host
+                or (port and str(near.port) != port)
+                or (call.transport and item.kind != call.transport)
+            ):
+                continue
+            if (
+                call.name == "connect"
+                and not call.time_ns - SLACK_NS <= item.packets[0].time_ns <= call.end_ns + SLACK_NS
+            ):
+                continue
+            if port or item.packets[0].time_ns >= call.time_ns - SLACK_NS:
+                return item, own
+        return None
 
     def stream(self, conversation: Conversation, from_opener: bool) -> _Stream:
         key = (conversation.number, from_opener)
@@ -121,8 +156,14 @@ class _Ties:
             if frame and call.time_ns - SLACK_NS <= frame.time_ns <= call.end_ns + SLACK_NS:
                 call.frames = (stream.fin,)
             elif call.name == "close":
-                resets = (packet for packet in conversation.packets if packet.flags & RST and conversation.from_opener(packet) == own)
-                call.frames = tuple(packet.number for packet in resets if abs(packet.time_ns - call.time_ns) <= SLACK_NS)[:1]
+                resets = (
+                    packet
+                    for packet in conversation.packets
+                    if packet.flags & RST and conversation.from_opener(packet) == own
+                )
+                call.frames = tuple(
+                    packet.number for packet in resets if abs(packet.time_ns - call.time_ns) <= SLACK_NS
+                )[:1]
 
     def judge_nagle(self, call: Call, conversation: Conversation, own: bool) -> None:
         """Tell of a small segment that waited for the acknowledgment of what was sent before (RFC 9293 section 3.7.4)."""
@@ -133,19 +174,26 @@ class _Ties:
         if packet.time_ns - call.end_ns < HELD_NS or (mss and packet.payload >= mss):
             return
         before = [item for item in conversation.packets if item.number < packet.number]
-        if before and conversation.from_opener(before[-1]) != own and before[-1].flags & ACK and packet.time_ns - before[-1].time_ns < HELD_NS:
+        if (
+            before
+            and conversation.from_opener(before[-1]) != own
+            and before[-1].flags & ACK
+            and packet.time_ns - before[-1].time_ns < HELD_NS
+        ):
             held = (packet.time_ns - call.time_ns) / 1e6
             text = f"held back {held:.0f} ms, until what was sent before had been acknowledged (Nagle)"
             frames = (before[-1].number, packet.number)
             if not any(event.kind == "nagle" and event.frame == packet.number for event in conversation.events):
-                conversation.events.append(Event("nagle", packet.number, text, call.host, frames, "RFC 9293 section 3.7.4"))
+                conversation.events.append(
+                    Event("nagle", packet.number, text, call.host, frames, "RFC 9293 section 3.7.4")
+                )
 
     def take_udp(self, call: Call, conversation: Conversation, own: bool) -> None:
         if call.error == "ECONNREFUSED":
             call.frames = tuple(event.frame for event in conversation.events if event.kind == "unreachable")[:1]
             return
         sends = call.name in SEND
-        if not sends and call.name not in RECEIVE or call.result is None or call.result < 0:
+        if (not sends and call.name not in RECEIVE) or call.result is None or call.result < 0:
             return
         stream = self.stream(conversation, own if sends else not own)
         if stream.count < len(stream.frames):
@@ -167,7 +215,9 @@ def _read_stream(conversation: Conversation, from_opener: bool) -> _Stream:
         begin = packet.seq + bool(packet.flags & SYN) - (side.first_seq or 0) - 1 & WHOLE
         end = begin + packet.payload
         known = stream.ends[-1] if stream.ends else 0
-        if packet.payload and end > known and begin < 1 << 31:  # what was sent before is tied to the frame that first carried it
+        if (
+            packet.payload and end > known and begin < 1 << 31
+        ):  # what was sent before is tied to the frame that first carried it
             stream.begins.append(max(begin, known))
             stream.ends.append(end)
             stream.frames.append(packet.number)
@@ -190,4 +240,3 @@ def _handshake(call: Call, conversation: Conversation) -> tuple[int, ...]:
 
 def _place(side: Side) -> str:
     return f"[{side.address}]:{side.port}" if ":" in side.address else f"{side.address}:{side.port}"
-

@@ -50,8 +50,8 @@ def _frames(frames: Iterable[Frame], places: Mapping[int, int]) -> Iterable[byte
         if comment:
             body += _options({COMMENT: comment.encode()})
         total = 32 + len(body)
-        yield head(ENHANCED, total, places[link], time_ns >> 32, time_ns & 0xFFFFFFFF, kept, length) + body + tail(
-            total
+        yield (
+            head(ENHANCED, total, places[link], time_ns >> 32, time_ns & 0xFFFFFFFF, kept, length) + body + tail(total)
         )
 
 

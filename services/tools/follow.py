@@ -18,17 +18,17 @@ def main(stem: str) -> None:
     out = sys.stdout.buffer
     folder, name = Path(stem).parent, Path(stem).name
     current = _oldest(folder, name)
-    stream = current.open("rb")
+    stream: BinaryIO = current.open("rb")
     while True:
         if octets := stream.read(1 << 20):
             out.write(octets)
             out.flush()
             continue
         newer = _next(folder, name, current)
-        if newer is not None and not stream.peek(1):
+        if newer is not None:  # the ring went on, so this file is complete; a last look at it comes first
+            out.write(stream.read())
             stream.close()
-            current = newer
-            stream = _behind_header(current)
+            current, stream = newer, _behind_header(newer)
         elif _asked_to_end():
             return
 
