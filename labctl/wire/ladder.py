@@ -155,7 +155,7 @@ class _Layout:
             times = [packet.time_ns for packet in packets]
             calls = [call for call in calls if not is_idle(call, times)]
             if told > len(calls):
-                left_out["calls of waiting event loops and of health checks"] = told - len(calls)
+                left_out["calls that have nothing to do with the wire"] = told - len(calls)
         rows = self.rows(
             packets, calls, [mark for mark in marks if mark.time_ns >= since_ns and only is None and wanted is None]
         )
@@ -196,7 +196,7 @@ class _Layout:
             return call.conversation in only
         if call.conversation and call.conversation not in seen:
             return False
-        return call.end_ns >= since_ns and (until_ns is None or call.time_ns <= until_ns)
+        return call.time_ns >= since_ns and (until_ns is None or call.time_ns <= until_ns)
 
     def read(self, conversation: Conversation) -> None:
         """Note what a conversation's events and states have to say beside its packets."""
@@ -310,8 +310,10 @@ def is_idle(call: Call, times: Sequence[int]) -> bool:
     """
     if any(place.startswith(("127.", "[::1]")) for place in (call.local, call.peer)):
         return True
-    if call.conversation or call.name not in WAITS:
+    if call.conversation:
         return False
+    if call.name not in WAITS:
+        return call.transport == "UDP"  # asked only which of its own addresses it would use (RFC 6724); nothing was sent
     if call.result == 0:
         return True
     return bisect_left(times, call.time_ns - NEAR_NS) == bisect_right(times, call.end_ns + NEAR_NS)

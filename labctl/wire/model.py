@@ -279,6 +279,10 @@ class Trace:
         """Return the host at an address, or the address."""
         return self.names.get(address, address)
 
+    def addresses(self, host: str) -> set[str]:
+        """Return the addresses of a host."""
+        return {address for address, name in self.names.items() if name == host}
+
     def packet(self, number: int) -> Packet | None:
         """Return the frame of that number."""
         if 0 < number <= len(self.packets) and self.packets[number - 1].number == number:

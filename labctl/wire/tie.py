@@ -12,8 +12,11 @@ from labctl.wire.model import ACK, FIN, RST, SYN, Call, Conversation, Event, Sid
 
 WHOLE = (1 << 32) - 1
 SEND = {"send", "sendto", "sendmsg", "write", "writev", "sendfile"}
+CAUSES = {"connect", "close", "shutdown", *SEND}
+MAKE = {"socket", "accept", "accept4"}
 RECEIVE = {"recv", "recvfrom", "recvmsg", "read", "readv"}
 SLACK_NS = 2_000_000  # strace stops a call on its way in and out; the kernel is not held up meanwhile
+LOOKUP_NS = 20_000_000  # what strace's own work before a call may take
 HELD_NS = 1_000_000  # a small segment that leaves this long after its send was held back
 
 
@@ -44,6 +47,7 @@ def tie(trace: Trace, calls: Iterable[Call]) -> None:
     ties = _Ties(trace)
     for call in trace.calls:
         ties.take(call)
+    trace.calls.sort(key=lambda call: call.time_ns)
     for call in trace.calls:
         call.peer, call.local = named(call.peer, trace.names), named(call.local, trace.names)
 
@@ -60,6 +64,7 @@ class _Ties:
         self.trace = trace
         self.ends: dict[tuple[str, str], list[Conversation]] = {}
         self.with_peer: dict[str, list[Conversation]] = {}
+        self.early: dict[tuple[str, int, int | None], list[Call]] = {}
         self.sockets: dict[tuple[str, int, int | None], tuple[Conversation, bool]] = {}
         for item in trace.conversations:
             if item.kind in ("TCP", "UDP"):
@@ -74,11 +79,15 @@ class _Ties:
     def take(self, call: Call) -> None:
         """Tie one call; they come in the order of time."""
         key = (call.host, call.process, call.descriptor)
-        if call.name == "socket":
+        if call.name in MAKE:
             self.sockets.pop(key, None)
+            self.early[key] = []
         found = self.conversation(call) or self.unnamed(call) or (None if call.local else self.sockets.get(key))
         if found is None:
+            self.early.setdefault(key, []).append(call)
             return
+        for before in self.early.pop(key, ()):  # `socket`, `bind`: what they were for shows only now
+            before.conversation = found[0].number
         if call.descriptor is not None and call.name != "close" and call.transport != "UDP":
             self.sockets[key] = found
         elif call.name == "close":
@@ -89,6 +98,15 @@ class _Ties:
             self.take_tcp(call, conversation, own)
         else:
             self.take_udp(call, conversation, own)
+        if call.name in CAUSES and call.frames:
+            self.put_in_time(call)
+
+    def put_in_time(self, call: Call) -> None:
+        """Move a call to when it ran: strace tells its time before it has looked up the socket's addresses, which can take milliseconds."""
+        first = self.packets[call.frames[0]]
+        late = first.time_ns - call.end_ns
+        if 0 < late < LOOKUP_NS and first.source in self.trace.addresses(call.host):
+            call.time_ns += late
 
     def conversation(self, call: Call) -> tuple[Conversation, bool] | None:
         """Return a call's conversation, and whether the caller opened it."""
@@ -96,7 +114,7 @@ class _Ties:
             return None
         choices = self.ends.get((call.local, call.peer), [])
         # the ports may have been used before: the last conversation that had begun by the end of the call
-        begun = [item for item in choices if item.packets[0].time_ns <= call.end_ns + SLACK_NS]
+        begun = [item for item in choices if item.packets[0].time_ns <= call.end_ns + LOOKUP_NS]
         if not begun:
             return None
         return begun[-1], _place(begun[-1].opener) == call.local
@@ -117,7 +135,7 @@ class _Ties:
                 continue
             if (
                 call.name == "connect"
-                and not call.time_ns - SLACK_NS <= item.packets[0].time_ns <= call.end_ns + SLACK_NS
+                and not call.time_ns - SLACK_NS <= item.packets[0].time_ns <= call.end_ns + LOOKUP_NS
             ):
                 continue
             if port or item.packets[0].time_ns >= call.time_ns - SLACK_NS:
@@ -153,7 +171,7 @@ class _Ties:
         elif call.name in ("close", "shutdown"):
             stream = self.stream(conversation, own)
             frame = self.packets.get(stream.fin)
-            if frame and call.time_ns - SLACK_NS <= frame.time_ns <= call.end_ns + SLACK_NS:
+            if frame and call.time_ns - SLACK_NS <= frame.time_ns <= call.end_ns + LOOKUP_NS:
                 call.frames = (stream.fin,)
             elif call.name == "close":
                 resets = (
