@@ -313,7 +313,9 @@ def is_idle(call: Call, times: Sequence[int]) -> bool:
     if call.conversation:
         return False
     if call.name not in WAITS:
-        return call.transport == "UDP"  # asked only which of its own addresses it would use (RFC 6724); nothing was sent
+        return (
+            call.transport == "UDP"
+        )  # asked only which of its own addresses it would use (RFC 6724); nothing was sent
     if call.result == 0:
         return True
     return bisect_left(times, call.time_ns - NEAR_NS) == bisect_right(times, call.end_ns + NEAR_NS)

@@ -11,8 +11,10 @@ from labctl.wire.ladder import EVERYONE, Ladder, Row
 
 COLOURS = {"TCP": 36, "UDP": 32, "ICMP": 35, "ARP": 33, "DNS": 34, "IP": 37, "other": 37}
 BAD, DIM, BOLD = 31, 2, 1
+PLAIN = str.maketrans("→…–·✓✗µ", ">.-.+xu")  # for a terminal that has nothing but ASCII
 LEAST = 48  # columns; a narrower ladder is drawn this wide
 LANE = 16  # columns between two lanes, at the least
+GROUP = 12  # columns to the lane of groups, which nobody sends from
 NUMBERS = 15  # columns of the frame's number and its time
 
 
@@ -23,6 +25,7 @@ class TextLadder:
         self.width = max(LEAST, width)
         self.colour = colour
         self.rail, self.stroke, self.right, self.left = ("|", "-", ">", "<") if ascii_only else ("│", "─", "▶", "◀")
+        self.ascii_only = ascii_only
         self.lanes: list[str] = []
         self.places: list[int] = []
         self.notes_at = 0
@@ -47,11 +50,14 @@ class TextLadder:
         self.lanes = lanes
         room = self.width - NUMBERS
         notes = min(44, room * 2 // 5) if room > 70 else 0
-        last = max(1, len(lanes) - 1)
+        group = min(GROUP, room // 4) if len(lanes) > 2 and lanes[-1] == EVERYONE else 0
+        last = max(1, len(lanes) - 1 - bool(group))
         longest = max((len(self.name(lane)) for lane in (lanes[0], lanes[-1])), default=0) if lanes else 0
         margin = min(longest // 2, 8) + 1
-        span = max(room - notes - 2 * margin, LANE)
-        self.places = [NUMBERS + margin + span * index // last for index in range(len(lanes))]
+        span = max(room - notes - 2 * margin - group, LANE)
+        self.places = [NUMBERS + margin + span * index // last for index in range(len(lanes) - bool(group))]
+        if group:
+            self.places.append(self.places[-1] + group)
         self.notes_at = self.places[-1] + margin + 1 if notes and self.places else 0
         line = _Line(self.width)
         line.put(0, "frame      ms")
@@ -94,7 +100,7 @@ class TextLadder:
     def numbers(self, line: "_Line", row: Row, begin_ns: int) -> None:
         if row.frame:
             line.put(0, f"{row.frame:5}")
-        line.put(5, f"{(row.time_ns - begin_ns) / 1e6:9.3f}")
+        line.put(5, f"{milliseconds(row.time_ns - begin_ns):>9}")
 
     def packet(self, row: Row, begin_ns: int) -> Iterator[str]:
         line = self.blank()
@@ -153,7 +159,15 @@ class TextLadder:
 
     def paint(self, text: str, code: int) -> str:
         """Return a text in a colour, where colours are wanted."""
+        if self.ascii_only:
+            text = text.translate(PLAIN).encode("ascii", "replace").decode()
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text.strip() else text.rstrip()
+
+
+def milliseconds(nanoseconds: int) -> str:
+    """Return a time in milliseconds, with as many decimals as eight columns have room for."""
+    value = nanoseconds / 1e6
+    return f"{value:.3f}" if value < 9999.9995 else f"{value:.1f}" if value < 999999.95 else f"{value / 1000:.0f} s"
 
 
 class _Line:
