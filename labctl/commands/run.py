@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from labctl.commands.calls import under_strace
 from labctl.engine.base import Engine
 from labctl.errors import LabError
 from labctl.model import Executed
@@ -88,6 +87,8 @@ def play(
         on_begin(step)
         argv = ["sh", "-c", step.run]
         if calls:
+            from labctl.commands.calls import under_strace  # and with it all that reads the wire
+
             argv = under_strace(argv, f"step-{number}")
         if step.background:
             futures.append(_in_background(engine, lab, step, argv))

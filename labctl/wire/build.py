@@ -9,6 +9,7 @@ from labctl.wire.dns import read_dns
 from labctl.wire.icmp import quoted_datagram
 from labctl.wire.model import ACK, SYN, Conversation, Event, Kind, Packet, Side, Trace
 from labctl.wire.packet import read_packets
+from labctl.wire.pause import no_collection
 from labctl.wire.tcp import Flow
 
 Key = tuple[object, ...]
@@ -18,8 +19,9 @@ TRANSPORTS = {6: "TCP", 17: "UDP"}
 def build_trace(capture: Capture, names: Mapping[str, str] | None = None) -> Trace:
     """Return what a capture shows; `names` go before those of its own name records."""
     builder = TraceBuilder({**capture.names, **(names or {})})
-    builder.feed(read_packets(capture.frames))
-    builder.finish()
+    with no_collection():
+        builder.feed(read_packets(capture.frames))
+        builder.finish()
     trace = builder.trace
     trace.dropped = capture.dropped
     if capture.problem:

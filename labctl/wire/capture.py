@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from labctl.wire.pause import no_collection
+
 ETHERNET, RAW_IP, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276  # link types, https://www.tcpdump.org/linktypes.html
 
 
@@ -79,9 +81,10 @@ def read_capture(octets: bytes) -> Capture:
     from labctl.wire import pcap, pcapng  # each knows this module
 
     magic = octets[:4]
-    if magic == pcapng.SECTION_MAGIC:
-        return pcapng.read(octets)
-    if magic in pcap.FORMATS:
-        return pcap.read(octets)
+    with no_collection():
+        if magic == pcapng.SECTION_MAGIC:
+            return pcapng.read(octets)
+        if magic in pcap.FORMATS:
+            return pcap.read(octets)
     kind = "the file is empty" if not octets else f"it begins with {magic.hex(' ')}"
     raise CaptureError(f"neither pcapng nor pcap: {kind}")

@@ -3,18 +3,27 @@
 from labctl.wire.model import ACK, FIN, NS, PSH, RST, SYN, Call, Conversation, Packet
 
 WHOLE = (1 << 32) - 1
+TEXT = bytes(range(32, 127)) + b"\t\r\n"
 SHOWN = 48  # octets of a payload that a label quotes
 NOISE = {130, 131, 132, 133, 134, 143}  # ICMPv6: who listens to which group, and where routers are
 
 
 def preview(data: bytes, most: int = SHOWN) -> str:
     """Return the beginning of a payload in quotes, its unprintable octets escaped; empty where it is not text at all."""
-    text = data[:most].decode("utf-8", errors="replace")
-    readable = sum(char.isprintable() or char in "\r\n\t" for char in text.replace("\ufffd", "\0"))
-    if not data or readable * 4 < len(text) * 3:
+    if not data:
         return ""
-    shown = "".join(char if char.isprintable() and char != "\ufffd" else _escaped(char) for char in text)
-    return f'"{shown}{"…" if len(data) > most else ""}"'
+    begin = data[:most]
+    strange = len(begin.translate(None, TEXT))
+    if strange * 4 > len(begin) and begin.isascii():
+        return ""
+    text = begin.decode("utf-8", errors="replace")
+    if strange:
+        readable = sum(char.isprintable() or char in "\r\n\t" for char in text.replace("\ufffd", "\0"))
+        if readable * 4 < len(text) * 3:
+            return ""
+    if not text.isprintable() or "\ufffd" in text:
+        text = "".join(char if char.isprintable() and char != "\ufffd" else _escaped(char) for char in text)
+    return f'"{text}{"…" if len(data) > most else ""}"'
 
 
 def _escaped(char: str) -> str:
@@ -34,6 +43,8 @@ def label(packet: Packet, conversation: Conversation | None, most: int = SHOWN) 
 
 def _tcp(packet: Packet, conversation: Conversation | None, most: int) -> str:
     flags = packet.flags
+    if flags & (SYN | FIN | RST | ACK) == ACK and not packet.payload and conversation is not None:
+        return f"ACK {relative_ack(packet, conversation)}"
     words = [name for bit, name in ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST")) if flags & bit]
     if flags & ACK and (flags & SYN or not (words or packet.payload)):
         words.append("ACK" if flags & SYN or conversation is None else f"ACK {relative_ack(packet, conversation)}")

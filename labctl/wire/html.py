@@ -6,6 +6,7 @@ from typing import Any
 
 from labctl.wire.ladder import EVERYONE, Ladder, Row
 from labctl.wire.model import Trace
+from labctl.wire.pause import no_collection
 
 PLACE = "__TRACE__"
 # Octets that the page can show of a frame: the page of a long capture must not grow beyond what a browser opens at once.
@@ -23,7 +24,8 @@ def draw_html(trace: Trace, ladder: Ladder, page: str, title: str, summary: str 
         summary: what the ladder is of, in a line.
     """
     keep = KEEP_FEW if len(ladder.rows) <= FEW else KEEP_MANY
-    data = page_data(trace, ladder, keep) | {"title": title, "summary": summary}
+    with no_collection():
+        data = page_data(trace, ladder, keep) | {"title": title, "summary": summary}
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     # `</script>` or `<!--` in a payload must not end the page's own script.
     safe = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -76,6 +78,7 @@ def page_data(trace: Trace, ladder: Ladder, keep: int) -> dict[str, Any]:
 
 
 KINDS = {"packet": 0, "call": 1, "conversation": 2, "mark": 3}
+NONE: list[Any] = []  # shared: the page only reads
 TONES = {"plain": 0, "note": 1, "bad": 2}
 
 
@@ -93,8 +96,8 @@ def _row(row: Row, lanes: dict[str, int], begin: int, text_id: Any) -> list[Any]
         TONES[row.tone],
         text_id(row.detail),
         row.notes,
-        [[lanes.get(lane, -1), state] for lane, state in row.states],
+        [[lanes.get(lane, -1), state] for lane, state in row.states] if row.states else NONE,
         (row.end_ns - begin) / 1000 if row.end_ns else 0,
-        list(row.frames),
+        row.frames or NONE,
         row.passed,
     ]

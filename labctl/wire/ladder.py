@@ -3,10 +3,12 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from labctl.wire.describe import call_text, detail, duration, is_noise, label
 from labctl.wire.model import Call, Conversation, Packet, Trace
+from labctl.wire.pause import no_collection
 from labctl.wire.strace import WAITS
 
 Tone = Literal["plain", "note", "bad"]
@@ -101,7 +103,8 @@ def lay_out(
         frames: only these.
         everything: the network's housekeeping too.
     """
-    return _Layout(trace).build(marks, since_ns, until_ns, conversations, frames, everything)
+    with no_collection():
+        return _Layout(trace).build(marks, since_ns, until_ns, conversations, frames, everything)
 
 
 class _Layout:
@@ -321,6 +324,7 @@ def is_idle(call: Call, times: Sequence[int]) -> bool:
     return bisect_left(times, call.time_ns - NEAR_NS) == bisect_right(times, call.end_ns + NEAR_NS)
 
 
+@lru_cache(4096)
 def is_group(address: str) -> bool:
     """Tell whether an address means several hosts: broadcast, or a multicast group (RFC 5771, RFC 4291 section 2.7)."""
     if ":" in address:

@@ -39,6 +39,8 @@ _TCP = Struct(">HHIIHH").unpack_from
 _UDP = Struct(">HHH").unpack_from
 _ETHER = Struct(">6s6sH").unpack_from
 _SHORT = Struct(">H").unpack_from
+_PLAIN = Struct(">6s6sHxxH2xHBx2x4s4sHHIIHH").unpack_from
+PLAIN_IPV4 = b"\x08\x00\x45"  # its type, and a header of version 4 and 20 octets
 
 
 def read_packets(frames: Iterable[Frame]) -> list[Packet]:
@@ -49,6 +51,10 @@ def read_packets(frames: Iterable[Frame]) -> list[Packet]:
 def read_packet(number: int, frame: Frame) -> Packet:
     """Return a frame read as far as it can be; never raises, whatever its octets."""
     time_ns, octets, length, link, comment = frame
+    if link == ETHERNET and octets[12:15] == PLAIN_IPV4 and len(octets) >= 54 and octets[23] == TCP and not comment:
+        packet = _read_plain_tcp(number, time_ns, octets, length)
+        if packet is not None:
+            return packet
     packet = Packet(number, time_ns, length, octets)
     if comment:
         packet.comment = comment
@@ -57,15 +63,30 @@ def read_packet(number: int, frame: Frame) -> Packet:
             target, source, kind = _ETHER(octets)
             packet.source_mac = _KNOWN.get(source) or text_of(source)
             packet.target_mac = _KNOWN.get(target) or text_of(target)
-            if kind == IPV4:
-                _read_ip4(packet, octets, 14)
-            else:
-                _read_type(packet, octets, kind, 14)
+            _read_type(packet, octets, kind, 14)
         else:
             _read_other_link(packet, octets, link)
     except (struct.error, IndexError):
         packet.problem = packet.problem or _cut(packet)
     return packet
+
+
+def _read_plain_tcp(number: int, time_ns: int, octets: bytes, length: int) -> Packet | None:
+    """Read the one kind that most packets of most captures are, at one go; None where anything about it is unusual.
+
+    Ethernet, IPv4 without options or fragments, TCP: what the functions below would say of it too, in a third of their time.
+    """
+    to, by, _, total, place, hops, source, target, source_port, target_port, seq, ack, bits, window = _PLAIN(octets)
+    header = bits >> 12 << 2
+    payload = total - 20 - header
+    if place & 0x3FFF or header < 20 or payload < 0:
+        return None
+    known = _KNOWN.get
+    return Packet(
+        number, time_ns, length, octets, "TCP", known(source) or text_of(source), known(target) or text_of(target),
+        known(by) or text_of(by), known(to) or text_of(to), source_port, target_port, 34 + header, payload, bits & 0xFF, seq, ack, window,
+        54, 14, 34, hops,
+    )  # fmt: skip
 
 
 def _cut(packet: Packet) -> str:

@@ -16,6 +16,7 @@ SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"
 SECTION, INTERFACE, PACKET, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
 ORDER_MAGIC = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 NS = 10**9
+_new = tuple.__new__  # a named tuple's own constructor takes three times as long
 # options: a code and a length, two octets each; codes 0 and 1 mean the same everywhere
 END, COMMENT = 0, 1
 APPLICATION = 4  # of the section header
@@ -41,23 +42,25 @@ class _Reader:
     def __init__(self, capture: Capture) -> None:
         self.capture = capture
         self.order = "<"
+        self.keep = capture.frames.append
         self.section: list[Interface] = []  # interfaces are numbered from 0 in each section
 
     def read(self, data: bytes) -> None:
         at, size = 0, len(data)
-        enhanced = struct.Struct("<IIIIIII")
+        unpack, head = struct.Struct("<IIIIIII").unpack_from, struct.Struct("<II").unpack_from
         while at < size:
             if size - at < 12:
                 raise _BrokenError(f"the file ends within a block, at octet {at}")
             if data[at : at + 4] == SECTION_MAGIC:
                 self.begin_section(data[at + 8 : at + 12], at)
-                enhanced = struct.Struct(f"{self.order}IIIIIII")
-            kind, total = struct.unpack_from(f"{self.order}II", data, at)
+                unpack = struct.Struct(f"{self.order}IIIIIII").unpack_from
+                head = struct.Struct(f"{self.order}II").unpack_from
+            kind, total = head(data, at)
             if total < 12 or total % 4 or at + total > size:
                 why = "the file ends within it" if total >= 12 and at + total > size else f"its length is {total}"
                 raise _BrokenError(f"block at octet {at} cannot be read: {why}")
             if kind == ENHANCED and total >= 32:
-                self.take_frame(data, at, total, enhanced.unpack_from(data, at))
+                self.take_frame(data, at, total, unpack(data, at))
             else:
                 self.take(kind, data[at + 8 : at + total - 4], at)
             at += total
@@ -78,8 +81,9 @@ class _Reader:
         behind = begin + (kept + 3 & ~3)
         if behind < at + total - 4:
             comment = _text(self.options(data[behind : at + total - 4]).get(COMMENT, b""))
-        time_ns = self.time(high << 32 | low, place)
-        self.capture.frames.append(Frame(time_ns, data[begin : begin + kept], length, place.link, comment))
+        ticks = high << 32 | low
+        time_ns = ticks if place.ticks == NS and not place.offset else self.time(ticks, place)
+        self.keep(_new(Frame, (time_ns, data[begin : begin + kept], length, place.link, comment)))
 
     def time(self, ticks: int, place: Interface) -> int:
         unit = place.ticks

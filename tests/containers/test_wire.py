@@ -79,13 +79,14 @@ class TestTap:
         argv = [sys.executable, "-m", "labctl", "up", "tcp-demo", "--lab", lab, "--tap"]
         up = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
-        while not engine.containers.list(all=True, filters={"label": [f"labctl.lab={lab}", "labctl.role=tap"]}):
+        taps = {"label": [f"labctl.lab={lab}", "labctl.role=tap"]}
+        while not engine.containers.list(all=True, sparse=True, filters=taps):
             assert time.monotonic() < deadline
         up.kill()
         up.wait()
         labctl("down", lab)
         mine = {"label": f"labctl.lab={lab}"}
-        assert engine.containers.list(all=True, filters=mine) == []
+        assert engine.containers.list(all=True, sparse=True, filters=mine) == []
         assert engine.networks.list(filters=mine) == []
         assert engine.volumes.list(filters=mine) == []
 

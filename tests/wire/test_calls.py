@@ -78,7 +78,9 @@ class TestLines:
     def test_a_socket_knows_its_addresses_from_later_calls(self):
         calls = read(
             at(1, "socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3<TCP:[77]> <0.000009>"),
-            at(2, f"connect(3<TCP:[77]>, {PEER}, 16) = 0 <0.001>"), at(4, f'recvfrom(3<TCP:{ENDS}>, "x", 9, 0, NULL, NULL) = 1 <0.000002>'), at(5, f"close(3<TCP:{ENDS}>) = 0 <0.000002>"),
+            at(2, f"connect(3<TCP:[77]>, {PEER}, 16) = 0 <0.001>"),
+            at(4, f'recvfrom(3<TCP:{ENDS}>, "x", 9, 0, NULL, NULL) = 1 <0.000002>'),
+            at(5, f"close(3<TCP:{ENDS}>) = 0 <0.000002>"),
             at(6, "socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3<TCP:[78]> <0.000009>"),
         )  # fmt: skip
         assert [(call.local, call.peer) for call in calls] == [("10.0.0.1:4000", "10.0.0.2:7")] * 4 + [("", "")]
