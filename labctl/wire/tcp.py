@@ -16,7 +16,8 @@ class Flow(Trouble):
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
         self.ends = (End(conversation.opener), End(conversation.answerer))
-        self.round_trip = 0  # ns, of the handshake
+        self.round_trip = 0  # ns, from the last SYN to the end of the handshake
+        self.asked = 0  # when the last SYN crossed
         self.began = conversation.packets[0].time_ns if conversation.packets else 0
         self.over = False  # both ends closed, or reset
         self.established = False
@@ -64,6 +65,8 @@ class Flow(Trouble):
         if not end.seen:
             end.seen, end.next, end.next_time = True, packet.seq, packet.time_ns
         end.asked.append(packet.number)
+        if not packet.flags & ACK:
+            self.asked = packet.time_ns
         state = end.side.state
         if packet.flags & ACK:
             if state in (None, State.LISTEN, State.CLOSED):
@@ -94,12 +97,13 @@ class Flow(Trouble):
             self._to(peer, State.ESTABLISHED, packet)
             if not self.established:
                 self.established = True
-                self.round_trip = packet.time_ns - self.began
+                self.round_trip = packet.time_ns - self.asked
+                took = packet.time_ns - self.began
                 frames = (*end.asked[-1:], *peer.asked[-1:])
                 self.tell(
                     "handshake",
                     packet,
-                    f"connection open after {self.round_trip / 1e6:.2f} ms",
+                    f"connection open after {took / 1e6:.2f} ms",
                     "RFC 9293 section 3.5",
                     end.side.host,
                     frames,
