@@ -139,8 +139,6 @@ class Trouble:
         if peer.duplicates >= 2 and peer.ack == seq and answered:
             text = f"{what} again, after {peer.duplicates} duplicate ACKs"
             self.tell("fast retransmission", packet, text, "RFC 5681 section 3.2", host)
-        elif now - end.next_time < threshold and behind != end.next:
-            self.tell("out of order", packet, f"{what} that should have come before", "RFC 9293 section 3.8", host)
         elif length and peer.ack >= 0 and not after(behind, peer.ack):
             self.tell(
                 "spurious retransmission",
@@ -149,6 +147,8 @@ class Trouble:
                 "RFC 6298 section 5",
                 host,
             )
+        elif now - end.next_time < threshold and behind != end.next:
+            self.tell("out of order", packet, f"{what} that should have come before", "RFC 9293 section 3.8", host)
         elif answered and _is_hole(seq, behind, peer.sacked):
             self.tell(
                 "fast retransmission", packet, f"{what} again, which a SACK showed missing", "RFC 6675 section 5", host
