@@ -63,7 +63,7 @@ def trace_command(
     if follow:
         _follow(lab, width, quiet, tap_told)
         return
-    if lab is not None and _is_file(lab):
+    if lab is not None and is_file(lab):
         seen = see_file(Path(lab))
     else:
         from labctl.commands.calls import read_calls
@@ -82,7 +82,8 @@ def trace_command(
         print_ladder(ladder_of(seen, choice), width)
 
 
-def _is_file(word: str) -> bool:
+def is_file(word: str) -> bool:
+    """Tell whether a word names a capture file rather than a lab."""
     return "/" in word or Path(word).suffix in (".pcapng", ".pcap", ".cap")
 
 
