@@ -173,6 +173,10 @@ def run_command(
             from labctl.cli.wire_verdicts import look_at_the_wire
 
             played, seen = look_at_the_wire(engine, played, verdicts, draw=bool(traced))
+            if keep:
+                from labctl.commands.trace import keep_marks
+
+                keep_marks(engine, seen, result.lab)
         elif any(step.wire for step in lesson.steps):
             verdicts.note("what the steps expect of the wire was not judged: --no-trace")
         verdicts.sum_up(played)

@@ -61,7 +61,23 @@ def see(engine: Engine, lab: str | None, *, calls: Callable[[Found], Sequence[Ca
 
         tie(trace, calls(found))
     ready = next((when for when, text in marks if text == READY), 0)
-    return Seen(tap.lab, capture, trace, (), ready)
+    steps = tuple(_mark(when, text) for when, text in marks if text != READY)
+    return Seen(tap.lab, capture, trace, steps, ready)
+
+
+def _mark(when: int, text: str) -> Mark:
+    """Read a note beside the capture: a step, with its verdict in front."""
+    passed = {"✓": True, "✗": False}.get(text[:1])
+    return Mark(when, text if passed is None else text[2:], passed)
+
+
+def keep_marks(engine: Engine, seen: Seen, lab: str) -> None:
+    """Note the steps beside the capture of a lab that stays up, so that `labctl trace` shows them later."""
+    tap = engine.look(lab).tap
+    if tap:
+        signs = {True: "✓ ", False: "✗ ", None: ""}
+        steps = [(mark.time_ns, signs[mark.passed] + mark.text) for mark in seen.marks]
+        engine.mark_tap(tap, [(seen.ready_ns, READY), *steps])
 
 
 def see_file(path: Path) -> Seen:
