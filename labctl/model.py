@@ -74,9 +74,9 @@ class TapSpec:
         filter: what is captured, in tcpdump's words; empty for all.
     """
 
-    buffer_kib: int = 32768  # 0.4 s at 50,000 full-sized frames a second
+    buffer_kib: int = 65536
     ring_mb: int = 256
-    snap: int = 262144
+    snap: int = 65550  # the largest IP packet and its Ethernet header; the kernel's buffer has a place of this size for each frame
     filter: str = ""
 
     def __str__(self) -> str:

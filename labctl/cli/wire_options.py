@@ -20,7 +20,7 @@ def tap_options(command: F) -> F:
                      help="The kernel's buffer before the tap, in KiB."),
         click.option("--ring", "ring_mb", type=click.IntRange(4, 100_000), default=DEFAULT.ring_mb, show_default=True,
                      help="Keep at most so many MB; then the oldest quarter goes."),
-        click.option("--snap", type=click.IntRange(64, DEFAULT.snap), default=DEFAULT.snap, show_default=True,
+        click.option("--snap", type=click.IntRange(64, 262144), default=DEFAULT.snap, show_default=True,
                      help="Octets kept of each frame."),
     ):  # fmt: skip
         command = option(command)

@@ -106,6 +106,7 @@ def tcpdump(spec: TapSpec, bridge: str) -> list[str]:
     """Return the command that captures.
 
     Immediate mode and `-U`: a frame is in the file as soon as it was seen, so a follower is close behind and nothing is missing at the end.
+    The price: the kernel's buffer holds as many frames as fit at full `snap` length each, however short they are.
     """
     part = max(1, spec.ring_mb // FILES)
     options = ["-i", bridge, "-n", "-U", "--immediate-mode", "-Z", "root", "--time-stamp-precision=nano"]

@@ -148,6 +148,7 @@ class TraceBuilder:
             (item.number for item in reversed(conversation.packets) if item.source == quoted.source), packet.number
         )
         host = self.trace.name(packet.source)
+        packet.note = packet.note.replace(f"{quoted.target} ", f"{self.trace.name(quoted.target)} ")
         rfc = "RFC 4443 section 3.1" if ":" in packet.source else "RFC 1122 section 3.2.2.1"
         text = f"{host} says: {packet.note}"
         conversation.events.append(Event("unreachable", packet.number, text, host, (cause, packet.number), rfc))

@@ -64,7 +64,7 @@ class TestPlan:
     def test_one_that_listens_is_left_alone(self):
         assert not [step for step in plan_up(SPEC, Found((TAP,))) if isinstance(step, StartTap)]
         found = Found(
-            tuple(FoundHost(h.name, "demo", h.name, digest=h.digest) for h in HOSTS) + (TAP,),
+            (*(FoundHost(h.name, "demo", h.name, digest=h.digest) for h in HOSTS), TAP),
             (FoundNetwork("n", "demo", "n", "lab"),),
         )
         assert is_complete(plan_up(LabSpec("demo", "demo", HOSTS), found))
@@ -120,9 +120,7 @@ class TestStrace:
         line = "close(3<TCP:[10.0.0.1:4000->10.0.0.2:7]>) = 0 <0.000010>"
         argv = under_strace(["sh", "-c", "true"], "step-1")
         assert argv[-4:] == ["--", "sh", "-c", "true"]
-        engine.exec = lambda host, argv, **_: Executed(
-            0, f"\x1eserver\n9 0.005 {line}\n\x1estep-1\n8 0.004 {line}\n".encode()
-        )
+        engine.exec = lambda *_, **__: Executed(0, f"\x1eserver\n9 0.005 {line}\n\x1estep-1\n8 0.004 {line}\n".encode())
         calls = read_calls(engine, engine.found)
         assert [(call.host, call.program) for call in calls] == [
             ("client", "step-1"),
