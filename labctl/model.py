@@ -74,9 +74,9 @@ class TapSpec:
         filter: what is captured, in tcpdump's words; empty for all.
     """
 
-    buffer_kib: int = 65536
+    buffer_kib: int = 32768  # 2 s at 50,000 frames of 256 octets a second
     ring_mb: int = 256
-    snap: int = 65550  # the largest IP packet and its Ethernet header; the kernel's buffer has a place of this size for each frame
+    snap: int = 65550  # the largest IP packet and its Ethernet header
     filter: str = ""
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Taps: helper containers in the engine's own network namespace that capture on a lab's bridge with tcpdump.
+"""Taps: helper containers in the engine's own network namespace that capture on a lab's bridge.
 
 A bridge exists before any host is on it, so a tap that listens there misses nothing from the first ARP on, and no host needs a privilege.
 The tap itself has NET_RAW and NET_ADMIN (to open the socket, and to see what is not addressed to the bridge), and nothing else.
@@ -26,10 +26,9 @@ from labctl.model import ROLE, FoundHost, LabSpec, Tapped, TapSpec
 
 NAME = "tap"
 FOLDER, STEM, MARKS = "/capture", "lab.pcap", "marks.json"
-FILES = 4  # of the ring: the oldest quarter goes when it is full
 SPEC = "labctl.tap"  # label with what the tap was told
 STARTED = 10  # seconds; the bridge is there within one
-COUNTED = 2  # seconds for tcpdump to answer SIGUSR1
+COUNTED = 2  # seconds for the tap to answer SIGUSR1
 _COUNTS = re.compile(rb"(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel")
 _LISTENING = b"listening on"
 
@@ -81,8 +80,7 @@ def tap_body(lab: LabSpec, spec: TapSpec, bridge: str) -> dict[str, Any]:
     return {
         "Image": lab.tools_image,
         "User": "root",  # in a user's hands a capability is void under no-new-privileges
-        "Entrypoint": ["sh", "-c", WAIT_FOR_BRIDGE, bridge],
-        "Cmd": tcpdump(spec, bridge),
+        "Entrypoint": program(spec, bridge),
         "Labels": labels | {SPEC: json.dumps(said)},
         "HostConfig": {
             "NetworkMode": "host",
@@ -96,29 +94,16 @@ def tap_body(lab: LabSpec, spec: TapSpec, bridge: str) -> dict[str, Any]:
     }
 
 
-# 10 s at most: a tap whose bridge never comes must not wait for ever.
-WAIT_FOR_BRIDGE = (
-    'n=0; until [ -e "/sys/class/net/$0" ]; do n=$((n+1)); [ $n -gt 500 ] && exit 1; sleep 0.02; done; exec "$@"'
-)
-
-
-def tcpdump(spec: TapSpec, bridge: str) -> list[str]:
-    """Return the command that captures.
-
-    Immediate mode and `-U`: a frame is in the file as soon as it was seen, so a follower is close behind and nothing is missing at the end.
-    The price: the kernel's buffer holds as many frames as fit at full `snap` length each, however short they are.
-    """
-    part = max(1, spec.ring_mb // FILES)
-    options = ["-i", bridge, "-n", "-U", "--immediate-mode", "-Z", "root", "--time-stamp-precision=nano"]
-    sizes = ["-s", str(spec.snap), "-B", str(spec.buffer_kib), "-C", str(part), "-W", str(FILES)]
-    return [
-        "tcpdump",
-        *options,
-        *sizes,
-        "-w",
-        f"{FOLDER}/{STEM}",
-        *(["--", *shlex.split(spec.filter)] if spec.filter else []),
-    ]
+def program(spec: TapSpec, bridge: str) -> list[str]:
+    """Return the command that captures (`services/tools/tap.py`); it waits for its bridge."""
+    said = {
+        "bridge": bridge,
+        "stem": f"{FOLDER}/{STEM}",
+        "buffer_kib": spec.buffer_kib,
+        "ring_mb": spec.ring_mb,
+        "snap": spec.snap,
+    }
+    return ["python3", "-m", "services.tools.tap", json.dumps(said | {"filter": shlex.split(spec.filter)})]
 
 
 def read(api: APIClient, tap: FoundHost) -> Tapped:
@@ -149,7 +134,7 @@ def read(api: APIClient, tap: FoundHost) -> Tapped:
 
 
 def _counts(api: APIClient, tap: FoundHost) -> tuple[int, int]:
-    """Have tcpdump tell how many frames it received, and how many the kernel dropped; (0, 0) where it does not run."""
+    """Have it tell how many frames it received, and how many the kernel dropped; (0, 0) where it does not run."""
     asked = len(_COUNTS.findall(_log(api, tap)))
     with suppress(APIError):
         api.kill(tap.id, "USR1")

@@ -1,6 +1,6 @@
 """Copy a growing capture to stdout, as it grows: `python3 -m services.tools.follow /capture/lab.pcap`. Ends when its stdin does.
 
-tcpdump writes a ring: `lab.pcap0`, `lab.pcap1`, …, then `lab.pcap0` again. The copy is one file: later headers are left out.
+A tap writes a ring: `lab.pcap0`, `lab.pcap1`, …, then `lab.pcap0` again. The copy is one file: later headers are left out.
 """
 
 import os
