@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 LAB, SCENARIO, ROLE, VERSION = "labctl.lab", "labctl.scenario", "labctl.role", "labctl.version"
 CALLS = "labctl.calls"  # on hosts whose program runs under strace
+# On services, for `ps`: commands that print what a user of the host must know (JSON), and how it goes (a line).
+CREDENTIALS, SUMMARY = "labctl.credentials", "labctl.summary"
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
 _CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry
@@ -130,7 +132,7 @@ class LabSpec:
 
 @dataclass(frozen=True)
 class FoundHost:
-    """A container of a lab, as the engine reports it."""
+    """A container of a lab, as the engine reports it; of its labels, labctl's own."""
 
     id: str
     lab: str
@@ -146,6 +148,7 @@ class FoundHost:
     mac: str = ""
     traced: bool = False
     published: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

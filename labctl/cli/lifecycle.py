@@ -157,8 +157,9 @@ def run_command(
     entry = find_scenario(scenario)
     engine = connect()
     lesson = load(entry)
-    asked = traced is not False and any(step.wire for step in lesson.steps)
-    calls = calls or (asked and any(item.word == "call" for step in lesson.steps for item in step.wire))
+    expecting = [item for step in lesson.steps for item in getattr(step, "wire", ())]
+    asked = traced is not False and bool(expecting)
+    calls = calls or (asked and any(item.word == "call" for item in expecting))
     tap = tap_spec(**tap_told) if asked or traced or calls or (report and traced is not False) else None
     with show_progress(quiet=quiet) as progress:
         result = up(
@@ -177,7 +178,7 @@ def run_command(
                 from labctl.commands.trace import keep_marks
 
                 keep_marks(engine, seen, result.lab)
-        elif any(step.wire for step in lesson.steps):
+        elif expecting:
             verdicts.note("what the steps expect of the wire was not judged: --no-trace")
         verdicts.sum_up(played)
         if report:

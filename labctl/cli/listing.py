@@ -1,5 +1,8 @@
 """`labctl ls`, `ps`, `logs`."""
 
+import dataclasses
+from typing import TYPE_CHECKING
+
 import click
 
 from labctl.cli.options import hosts_argument, json_option, lab_option
@@ -7,6 +10,9 @@ from labctl.cli.output import print_json, print_table, printable
 from labctl.cli.wiring import connect
 from labctl.engine.peek import peek
 from labctl.model import FoundHost
+
+if TYPE_CHECKING:
+    from labctl.commands.hosts import Listed
 
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
@@ -72,17 +78,30 @@ def _count(found: list[FoundHost]) -> str:
 @click.argument("lab", required=False)
 @json_option
 def ps_command(lab: str | None, as_json: bool) -> None:
-    """List the hosts of LAB, or of every lab that is up."""
+    """List the hosts of LAB, or of every lab that is up. With --json also the accounts that the lab made, and their passwords."""
     from labctl.commands.hosts import ps
 
-    hosts = ps(connect(), lab)
+    hosts = ps(connect(), lab, credentials=as_json)
     if as_json:
-        print_json(hosts=hosts)
+        print_json(hosts=[_facts(item) for item in hosts])
     else:
-        rows = [(h.lab, h.name, h.status, h.image, " ".join(h.addresses), " ".join(h.published) or "-") for h in hosts]
-        print_table(("LAB", "HOST", "STATUS", "IMAGE", "ADDRESSES", "PUBLISHED"), rows)
+        print_table(("LAB", "HOST", "STATUS", "IMAGE", "ADDRESSES", "PUBLISHED"), [_row(item.host) for item in hosts])
+        for item in hosts:
+            if item.summary:
+                click.echo(f"{item.host.lab}/{item.host.name}: {printable(item.summary)}")
         if not hosts:
             click.echo("no lab is up", err=True)
+
+
+def _row(host: FoundHost) -> tuple[str, ...]:
+    addresses, published = " ".join(host.addresses), " ".join(host.published) or "-"
+    return (host.lab, host.name, host.status, host.image, addresses, published)
+
+
+def _facts(item: "Listed") -> dict[str, object]:
+    facts: dict[str, object] = {field.name: getattr(item.host, field.name) for field in dataclasses.fields(FoundHost)}
+    del facts["labels"]
+    return facts | {"summary": item.summary, "credentials": item.credentials}
 
 
 @click.command("logs")

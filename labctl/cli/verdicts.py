@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import click
 
 from labctl.cli.output import JSON_VERSION, printable
-from labctl.commands.run import RunResult, StepResult
+from labctl.commands.run import AnyStep, RunResult, StepResult, words
 from labctl.engine.base import Engine
-from labctl.scenario.schema import Scenario, Step
+from labctl.scenario.schema import FaultStep, Scenario
 
 SHOWN_LINES = 12
 
@@ -26,21 +26,19 @@ class Verdicts:
         """Print the scenario's name and title."""
         self._print(f"{click.style(scenario.scenario, bold=True)}  {scenario.title}\n")
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: AnyStep) -> None:
         """Print what is about to happen."""
         self._count += 1
-        self._print(f"{self._count:2}  {click.style(step.say, bold=True)}")
-        self._print(f"    {click.style(f'{step.on}$', fg='cyan')} {step.run}")
-        if step.background:
+        self._print(f"{self._count:2}  {click.style(words(step), bold=True)}")
+        self._print(f"    {_line(step)}")
+        if not isinstance(step, FaultStep) and step.background:
             self._print(click.style("    goes on in the background", dim=True))
         sys.stdout.flush()
 
     def end(self, result: StepResult) -> None:
         """Print what a step did, and whether that was what was expected."""
-        if result.step.background:
-            self._print(
-                f"    {click.style(f'{result.step.on}$', fg='cyan')} {result.step.run} {click.style('(ended)', dim=True)}"
-            )
+        if result.in_background:
+            self._print(f"    {_line(result.step)} {click.style('(ended)', dim=True)}")
         for octets, mark in ((result.executed.stdout, "│"), (result.executed.stderr, "┆")):
             lines = printable(octets.decode(errors="replace")).splitlines()
             shown = (
@@ -79,6 +77,12 @@ class Verdicts:
             click.echo(text)
 
 
+def _line(step: AnyStep) -> str:
+    """Return what is done: a host's prompt with its command, or the fault."""
+    head, rest = ("fault:", step.fault) if isinstance(step, FaultStep) else (f"{step.on}$", step.run)
+    return f"{click.style(head, fg='yellow' if isinstance(step, FaultStep) else 'cyan')} {rest}"
+
+
 def write_report(folder: Path, result: RunResult, engine: Engine) -> None:
     """Write `report.json`, `junit.xml` and each host's log into a folder, which is made where it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,11 +106,11 @@ def write_junit(path: Path, result: RunResult) -> None:
     )
     for number, item in enumerate(result.steps, 1):
         case = ElementTree.SubElement(
-            suite, "testcase", classname=name, name=f"{number}. {item.step.say}", time=f"{item.executed.seconds:.3f}"
+            suite, "testcase", classname=name, name=f"{number}. {words(item.step)}", time=f"{item.executed.seconds:.3f}"
         )
         if not item.passed:
             failure = ElementTree.SubElement(case, "failure", message=_xml("; ".join(item.failures)))
-            failure.text = _xml(f"{item.step.on}$ {item.step.run}\n" + "\n".join(item.failures))
+            failure.text = _xml(click.unstyle(_line(item.step)) + "\n" + "\n".join(item.failures))
         for tag, octets in (("system-out", item.executed.stdout), ("system-err", item.executed.stderr)):
             if octets:
                 ElementTree.SubElement(case, tag).text = _xml(octets.decode(errors="replace"))

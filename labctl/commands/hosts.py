@@ -1,14 +1,19 @@
 """Which host is meant, and what it is asked: `ps`, `logs`, `exec`."""
 
+import json
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from labctl.engine.base import Engine
 from labctl.errors import LabError, UsageError
-from labctl.model import FoundHost
+from labctl.model import CREDENTIALS, SUMMARY, Executed, FoundHost
 from labctl.words import nearest
+
+PATIENCE = 2.0  # seconds for a host to tell of itself
+LONGEST_SUMMARY = 200  # characters of it that are shown
 
 
 def choose_lab(engine: Engine, lab: str | None) -> tuple[FoundHost, ...]:
@@ -44,13 +49,56 @@ def choose_host(engine: Engine, name: str, lab: str | None) -> FoundHost:
     )
 
 
-def ps(engine: Engine, lab: str | None) -> tuple[FoundHost, ...]:
-    """Return the hosts of one lab, or of all.
+@dataclass(frozen=True)
+class Listed:
+    """A host and what it tells of itself: how it goes, in a line, and the passwords that the lab made (None: not asked, or none)."""
+
+    host: FoundHost
+    summary: str = ""
+    credentials: object = None
+
+
+def ps(engine: Engine, lab: str | None, *, credentials: bool = False) -> tuple[Listed, ...]:
+    """Return the hosts of one lab, or of all; those whose service has a label for it are asked, all at once.
+
+    Args:
+        credentials: ask for those too.
 
     Raises:
         UsageError: there is no lab of that name.
     """
-    return choose_lab(engine, lab) if lab is not None else tuple(h for h in engine.look().hosts if h.role == "host")
+    hosts = choose_lab(engine, lab) if lab is not None else tuple(h for h in engine.look().hosts if h.role == "host")
+    if not hosts:
+        return ()
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        return tuple(pool.map(lambda host: _listed(engine, host, credentials), hosts))
+
+
+def _listed(engine: Engine, host: FoundHost, credentials: bool) -> Listed:
+    summary = _ask(engine, host, SUMMARY)
+    line = next(iter(summary.stdout.decode(errors="replace").splitlines()), "") if summary else ""
+    if summary and summary.exit:
+        why = summary.stderr.decode(errors="replace").strip() or f"exit code {summary.exit}"
+        line = f"({host.labels[SUMMARY]}: {why})"
+    told = _ask(engine, host, CREDENTIALS) if credentials else None
+    try:
+        found = json.loads(told.stdout) if told and told.exit == 0 else None
+    except ValueError:
+        found = None  # not ready yet, or not JSON
+    return Listed(host, line[:LONGEST_SUMMARY], found)
+
+
+def _ask(engine: Engine, host: FoundHost, label: str) -> Executed | None:
+    """Return what the command of a label came to, None where there is no such label; a host that does not answer holds nothing up."""
+    command = host.labels.get(label)
+    if not command or host.state != "running":
+        return None
+    try:
+        return engine.exec(host, ["sh", "-c", command], timeout=PATIENCE)
+    except TimeoutError:
+        return Executed(124, stderr=f"no answer for {PATIENCE:g} s".encode())
+    except LabError as error:
+        return Executed(1, stderr=error.what.encode())
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,40 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from labctl.commands.faults import inflict
 from labctl.engine.base import Engine
 from labctl.errors import LabError
+from labctl.faults.read import read_fault
 from labctl.model import Executed
-from labctl.scenario.schema import Expect, Scenario, Step, Text
+from labctl.scenario.schema import Expect, FaultStep, Scenario, Step, Text
+
+AnyStep = Step | FaultStep
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What a step came to; it passed where `failures` is empty."""
 
-    step: Step
+    step: AnyStep
     executed: Executed
     failures: tuple[str, ...] = ()
     began_ns: int = 0
     ended_ns: int = 0
+
+    @property
+    def in_background(self) -> bool:
+        """Whether later steps were played while it went on."""
+        return isinstance(self.step, Step) and self.step.background is not None
+
+    def facts(self) -> dict[str, object]:
+        """Return it as plain values, for reports."""
+        verdict = {"passed": self.passed, "failures": list(self.failures)}
+        seconds = {"seconds": round(self.executed.seconds, 3)}
+        if isinstance(self.step, FaultStep):
+            return {"say": words(self.step), "fault": self.step.fault, **verdict, **seconds}
+        output = {name: getattr(self.executed, name).decode(errors="replace") for name in ("stdout", "stderr")}
+        run = {"say": self.step.say, "on": self.step.on, "run": self.step.run}
+        return {**run, **verdict, "exit": self.executed.exit, **output, **seconds}
 
     @property
     def passed(self) -> bool:
@@ -44,27 +63,14 @@ class RunResult:
 
     def facts(self) -> list[dict[str, object]]:
         """Return the steps as plain values, for reports."""
-        return [
-            {
-                "say": item.step.say,
-                "on": item.step.on,
-                "run": item.step.run,
-                "passed": item.passed,
-                "failures": list(item.failures),
-                "exit": item.executed.exit,
-                "stdout": item.executed.stdout.decode(errors="replace"),
-                "stderr": item.executed.stderr.decode(errors="replace"),
-                "seconds": round(item.executed.seconds, 3),
-            }
-            for item in self.steps
-        ]
+        return [item.facts() for item in self.steps]
 
 
 def play(
     engine: Engine,
     lab: str,
     scenario: Scenario,
-    on_begin: Callable[[Step], None] = lambda _step: None,
+    on_begin: Callable[[AnyStep], None] = lambda _step: None,
     on_end: Callable[[StepResult], None] = lambda _result: None,
     *,
     calls: bool = False,
@@ -85,22 +91,42 @@ def play(
     futures: list[Future[StepResult]] = []
     for number, step in enumerate(scenario.steps, 1):
         on_begin(step)
-        argv = ["sh", "-c", step.run]
-        if calls:
-            from labctl.commands.calls import under_strace  # and with it all that reads the wire
-
-            argv = under_strace(argv, f"step-{number}")
-        if step.background:
+        argv = _argv(step, number, calls=calls)
+        if isinstance(step, Step) and step.background:
             futures.append(_in_background(engine, lab, step, argv))
         else:
+            done = _break(engine, lab, step) if isinstance(step, FaultStep) else _play(engine, lab, step, argv)
             futures.append(Future())
-            futures[-1].set_result(_play(engine, lab, step, argv))
-            on_end(futures[-1].result())
+            futures[-1].set_result(done)
+            on_end(done)
     results = tuple(future.result() for future in futures)
     for result in results:
-        if result.step.background:
+        if result.in_background:
             on_end(result)
     return RunResult(lab, scenario, results)
+
+
+def _argv(step: AnyStep, number: int, *, calls: bool) -> list[str]:
+    argv = ["sh", "-c", step.run] if isinstance(step, Step) else []
+    if calls:
+        from labctl.commands.calls import under_strace  # and with it all that reads the wire
+
+        return under_strace(argv, f"step-{number}")
+    return argv
+
+
+def words(step: AnyStep) -> str:
+    """Return what a step does, for a reader."""
+    return step.say or read_fault(step.fault).told if isinstance(step, FaultStep) else step.say
+
+
+def _break(engine: Engine, lab: str, step: FaultStep) -> StepResult:
+    began, began_ns = time.monotonic(), time.time_ns()
+    try:
+        inflict(engine, lab, read_fault(step.fault))
+    except LabError as error:
+        return StepResult(step, Executed(1, seconds=time.monotonic() - began), (error.what,), began_ns, time.time_ns())
+    return StepResult(step, Executed(0, seconds=time.monotonic() - began), (), began_ns, time.time_ns())
 
 
 def _play(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labctl.commands.run import RunResult, StepResult
+from labctl.commands.run import AnyStep, RunResult, StepResult, words
 from labctl.commands.trace import Seen
-from labctl.scenario.schema import Scenario
+from labctl.scenario.schema import Scenario, Step
 from labctl.scenario.wire import WireItem
 from labctl.wire.expect import Count, Expectation, Verdict, judge
 from labctl.wire.ladder import Mark
@@ -55,14 +55,19 @@ def _own(said: object, *names: str) -> str:
     return next((value for name in names if (value := getattr(said, name, None))), "")
 
 
+def wire_of(step: AnyStep) -> tuple[WireItem, ...]:
+    """Return what a step expects of the wire; one that breaks something expects nothing."""
+    return step.wire if isinstance(step, Step) else ()
+
+
 def expects_wire(scenario: Scenario) -> bool:
     """Tell whether a scenario expects something of the wire."""
-    return any(step.wire for step in scenario.steps)
+    return any(wire_of(step) for step in scenario.steps)
 
 
 def expects_calls(scenario: Scenario) -> bool:
     """Tell whether a scenario expects socket calls, which only a run under strace shows."""
-    return any(item.word == "call" for step in scenario.steps for item in step.wire)
+    return any(item.word == "call" for step in scenario.steps for item in wire_of(step))
 
 
 def judge_wire(result: RunResult, seen: Seen) -> tuple[RunResult, tuple[WireVerdict, ...]]:
@@ -74,7 +79,7 @@ def judge_wire(result: RunResult, seen: Seen) -> tuple[RunResult, tuple[WireVerd
     steps: list[StepResult] = []
     for number, step in enumerate(result.steps, 1):
         since, until = stretch(result.steps, number)
-        judged = [judge(expectation_of(item), seen.trace, since, until) for item in step.step.wire]
+        judged = [judge(expectation_of(item), seen.trace, since, until) for item in wire_of(step.step)]
         verdicts += [WireVerdict(number, verdict) for verdict in judged]
         missed = tuple(f"on the wire: {verdict}" for verdict in judged if not verdict.met)
         steps.append(replace(step, failures=step.failures + missed))
@@ -84,7 +89,7 @@ def judge_wire(result: RunResult, seen: Seen) -> tuple[RunResult, tuple[WireVerd
 def stretch(steps: Sequence[StepResult], number: int) -> tuple[int, int | None]:
     """Return when a step's time on the wire begins and ends, in nanoseconds; None for no end."""
     step = steps[number - 1]
-    if step.step.background:
+    if step.in_background:
         return step.began_ns - MARGIN_NS, step.ended_ns + MARGIN_NS
     later = next((item.began_ns for item in steps[number:] if item.began_ns), None)
     return step.began_ns - MARGIN_NS, later - MARGIN_NS if later else None
@@ -93,7 +98,7 @@ def stretch(steps: Sequence[StepResult], number: int) -> tuple[int, int | None]:
 def mark_steps(result: RunResult, seen: Seen) -> Seen:
     """Return what was seen with a mark for each step, which tells its verdict."""
     marks = [
-        Mark(step.began_ns - MARGIN_NS, f"{number}. {step.step.say}", step.passed, number)
+        Mark(step.began_ns - MARGIN_NS, f"{number}. {words(step.step)}", step.passed, number)
         for number, step in enumerate(result.steps, 1)
     ]
     begin = min((mark.time_ns for mark in marks), default=seen.ready_ns)

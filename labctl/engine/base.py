@@ -1,11 +1,13 @@
 """What commands need of an engine, and nothing more: `DockerEngine` is one, `FakeEngine` another."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from labctl.model import Executed, Found, FoundHost, LabSpec, Tapped
 from labctl.plan import Step
 from labctl.progress import Progress
+
+Change = Literal["kill", "restart", "pause", "unpause"]
 
 
 class Clearing(Protocol):
@@ -42,6 +44,13 @@ class Engine(Clearing, Protocol):
         Raises:
             TimeoutError: it ran longer than `timeout` seconds; it has been ended.
             LabError: the host does not run.
+        """
+
+    def change(self, host: FoundHost, change: Change) -> None:
+        """Kill a host (SIGKILL), start it again whether it runs or not, or stop and resume its programs; done when this returns.
+
+        Raises:
+            LabError: the host is gone, or is not in a state for it.
         """
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:

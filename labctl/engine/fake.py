@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from labctl.engine.base import Change
 from labctl.engine.translate import volume_name
 from labctl.errors import LabError
 from labctl.model import Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec, Tapped
@@ -18,6 +19,8 @@ from labctl.plan import (
     Step,
 )
 from labctl.progress import Progress
+
+AFTER: dict[Change, str] = {"kill": "exited", "restart": "running", "pause": "paused", "unpause": "running"}
 
 
 @dataclass
@@ -107,6 +110,19 @@ class FakeEngine:
             on_output("stdout", answer.stdout)
         self.acted.append(f"{host.name}$ {argv[-1]}")
         return answer
+
+    def change(self, host: FoundHost, change: Change) -> None:
+        """Put the host into the state that the change leads to.
+
+        Raises:
+            LabError: the host is not there.
+        """
+        if host.id not in {other.id for other in self.found.hosts}:
+            raise LabError(f"host `{host.name}` is gone")
+        self.acted.append(f"{change} {host.name}")
+        state = AFTER[change]
+        hosts = (replace(other, state=state) if other.id == host.id else other for other in self.found.hosts)
+        self.found = replace(self.found, hosts=tuple(hosts))
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:  # noqa: ARG002
         """Yield the log that the test laid down."""

@@ -151,4 +151,5 @@ def read_container(item: dict[str, Any]) -> FoundHost:
         mac=lab.get("MacAddress") or "",
         traced=CALLS in labels,
         published=tuple(sorted(published)),
+        labels={key: value for key, value in labels.items() if key.startswith("labctl.")},
     )

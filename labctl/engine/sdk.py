@@ -18,6 +18,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.tls import TLSConfig
 
 from labctl.engine import failures, taps
+from labctl.engine.base import Change
 from labctl.engine.endpoint import Endpoint, find_endpoint
 from labctl.engine.networks import create_network, network_name
 from labctl.engine.peek import look
@@ -42,6 +43,7 @@ from labctl.progress import Progress
 # Requests at once: starting a container is the engine's CPU, so more only queue there.
 POOL = 16
 GRACE = 3  # seconds for `timeout` in the host to do its work
+FREEZES = 3  # tries to pause a host
 TIMED_OUT = (124, 137)  # exit codes of `timeout`: ended by TERM, by KILL
 
 PULL_SILENCE = 25  # seconds without a word from the registry
@@ -198,6 +200,32 @@ class DockerEngine:
         if timeout is not None and code in TIMED_OUT and seconds >= timeout:
             raise TimeoutError(f"ended after {timeout:g} s")
         return Executed(code if code is not None else 1, bytes(output["stdout"]), bytes(output["stderr"]), seconds)
+
+    def change(self, host: FoundHost, change: Change) -> None:
+        """Kill, restart, pause or unpause a host; see `Engine.change`."""
+        try:
+            match change:
+                case "kill":
+                    self.api.kill(host.id, "SIGKILL")
+                    self.api.wait(host.id)  # until then its name still resolves
+                case "restart":
+                    self.api.restart(host.id, timeout=GRACE)
+                case "pause":
+                    self._pause(host)
+                case "unpause":
+                    self.api.unpause(host.id)
+        except APIError as error:
+            raise failures.refused(f"host `{host.name}` of lab `{host.lab}`: {change} failed", error) from error
+
+    def _pause(self, host: FoundHost) -> None:
+        """Freeze a host's processes; a busy kernel now and then says "unable to freeze" and means: once more."""
+        for left in reversed(range(FREEZES)):
+            try:
+                return self.api.pause(host.id)
+            except APIError as error:
+                if not left or "freeze" not in failures.explain(error):
+                    raise
+        return None
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
         """Yield a host's log, a line at a time."""

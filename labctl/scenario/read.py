@@ -10,8 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from labctl.errors import UsageError
+from labctl.faults.read import read_fault
 from labctl.scenario.parts import Part
-from labctl.scenario.schema import Background, Expect, Question, Scenario, Step, Text
+from labctl.scenario.schema import FAULT, RUN, Background, Expect, FaultStep, Question, Scenario, Step, Text
 from labctl.scenario.wire import WireItem
 from labctl.words import nearest
 
@@ -26,6 +27,8 @@ EXPECTED = {  # pydantic's kinds of error, in the words of somebody who writes Y
     "model_type": "a mapping is expected",
     "bool_type": "`true` or `false` is expected",
 }
+
+INTERNAL = ("str", "tuple[str, ...]", RUN, FAULT)  # parts of pydantic's paths that stand in no file
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,8 @@ def _cross_checks(data: dict[str, Any], root: yaml.Node, file: str, known_hosts:
     steps = data.get("steps")
     for index, step in enumerate(steps if isinstance(steps, list) else ()):
         yield from _wire_checks(step, index, root, file, list(hosts.values()))
+        if isinstance(step, dict) and isinstance(step.get("fault"), str) and hosts:
+            yield from _fault_problem(step["fault"], index, list(hosts.values()), root, file)
         for on in _texts([step.get("on")] if isinstance(step, dict) else None).values():
             if hosts and on not in hosts.values():
                 place = _place(_find(root, ("steps", index, "on")))
@@ -162,16 +167,28 @@ def _wire_checks(step: object, index: int, root: yaml.Node, file: str, hosts: Se
                     )
 
 
+def _fault_problem(text: str, index: int, hosts: list[str], root: yaml.Node, file: str) -> Iterator[Problem]:
+    """Find the host of a fault that does not take part; what is no fault at all is the schema's to tell."""
+    try:
+        read_fault(text)
+    except ValueError:
+        return
+    try:
+        read_fault(text, hosts)
+    except ValueError as error:
+        yield Problem(file, *_place(_find(root, ("steps", index, "fault"))), f"steps[{index}].fault", str(error))
+
+
 def _texts(value: object) -> dict[int, str]:
     """Return the strings of a list by their place; what is no list, or no string, is the schema's to tell."""
     return {index: item for index, item in enumerate(value) if isinstance(item, str)} if isinstance(value, list) else {}
 
 
 def _problem(root: yaml.Node, file: str, loc: tuple[int | str, ...], item: Any) -> Problem:
-    loc = tuple(part for part in loc if not (isinstance(part, str) and part in ("str", "tuple[str, ...]")))
+    model = _model_at(loc[:-1])
+    loc = tuple(part for part in loc if not (isinstance(part, str) and part in INTERNAL))
     kind, message = item["type"], item["msg"]
     if kind == "extra_forbidden":
-        model = _model_at(loc[:-1])
         known = [field.alias or name for name, field in model.model_fields.items()]
         message = f"unknown key `{loc[-1]}`{nearest(str(loc[-1]), known)}"
     elif kind == "missing":
@@ -188,7 +205,8 @@ def _problem(root: yaml.Node, file: str, loc: tuple[int | str, ...], item: Any) 
 def _model_at(loc: tuple[int | str, ...]) -> type[Part]:
     """Return the model that describes the mapping at `loc`, to name its keys."""
     names: dict[str, type[Part]] = {
-        "steps": Step,
+        RUN: Step,
+        FAULT: FaultStep,
         "questions": Question,
         "expect": Expect,
         "background": Background,

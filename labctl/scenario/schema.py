@@ -6,8 +6,9 @@ Strict and closed: an unknown key is an error, and so is a number where text is 
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
+from labctl.faults.read import VERBS, read_fault
 from labctl.scenario.parts import Part, Seconds
 from labctl.scenario.wire import WireItem
 
@@ -61,6 +62,28 @@ class Step(Part):
     wire: tuple[WireItem, ...] = Field((), description="what its packets and socket calls must show")
 
 
+class FaultStep(Part):
+    """A step that breaks or heals something; what comes after it is played in that state."""
+
+    say: str = Field("", description="what happens, for a reader; has words of its own where it is left out")
+    fault: Annotated[
+        str,
+        AfterValidator(lambda text: str(read_fault(text))),
+        WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(VERBS)})( [a-z0-9-]+)*$"}),
+    ] = Field(
+        description=f"one of {', '.join(VERBS)}, and the host; `heal` alone heals all", examples=["crash tcp-server"]
+    )
+
+
+def kind_of_step(step: object) -> str:
+    """Return the tag of a step's kind: what holds the key `fault` is one, all else runs a command."""
+    return FAULT if isinstance(step, FaultStep) or (isinstance(step, dict) and "fault" in step) else RUN
+
+
+RUN, FAULT = "<run>", "<fault>"  # no key of a file can be written so
+StepInFile = Annotated[Annotated[Step, Tag(RUN)] | Annotated[FaultStep, Tag(FAULT)], Discriminator(kind_of_step)]
+
+
 class Question(Part):
     """Asked of a class after the lesson."""
 
@@ -75,7 +98,7 @@ class Scenario(Part):
     title: str = Field(min_length=1, description="one line, shown by `labctl ls`")
     topics: tuple[str, ...] = ()
     hosts: tuple[HostName, ...] = Field(min_length=1, description="services of compose.yaml that take part")
-    steps: tuple[Step, ...] = ()
+    steps: tuple[StepInFile, ...] = ()
     questions: tuple[Question, ...] = ()
     version: Literal[1] = Field(1, description="of the file format")
 

@@ -13,6 +13,7 @@ TOPICS = {
     "gopher": "menus, texts, files and searches over Gopher",
     "news": "groups and articles over NNTP: groups, list, read, post, newnews",
     "telnet": "a terminal on another host, at the keyboard or by script",
+    "mail": "send mail; list, show, fetch and delete it by POP3 and IMAP4",
     "ip": "this host's name and addresses, and those of a name",
     "wait": "wait until HOST:PORT answers",
 }

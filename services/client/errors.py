@@ -39,6 +39,8 @@ def explain(error: Exception, place: str) -> ClientError:
         )
     if isinstance(error, TimeoutError):
         return ClientError("nothing came in time", "`--timeout` waits longer")
+    if why := getattr(error, "verify_message", None):  # ssl.SSLCertVerificationError; ssl itself would cost its import
+        return ClientError(f"the server's certificate is not to be trusted: {why}", "`--ca FILE` names the CA to trust")
     if isinstance(error, OSError) and error.errno in HINTS:
         return ClientError(*HINTS[error.errno])
     return ClientError(str(error))

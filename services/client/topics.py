@@ -183,8 +183,8 @@ PROTOCOLS = (
         "smtpd is gone since 3.12: aiosmtpd instead",
         "smtp-relay",
         "mail",
-        "mail-demo",
-        "RFC 5321",
+        "mail-demo, mail-outage, mail-bounce, mail-starttls",
+        "RFC 5321, RFC 1870, RFC 2920, RFC 3030, RFC 3207, RFC 6152, RFC 6531; reports by RFC 3464",
     ),
     Protocol(
         "LMTP",
@@ -195,7 +195,7 @@ PROTOCOLS = (
         UNCHANGED,
         "mail-server",
         "mail",
-        "mail-demo",
+        "mail-demo, mail-outage",
         "RFC 2033",
     ),
     Protocol(
@@ -207,8 +207,8 @@ PROTOCOLS = (
         "poplib is still there, as it was",
         "mail-server",
         "mail",
-        "mail-demo",
-        "RFC 1939",
+        "mail-demo, mail-starttls",
+        "RFC 1939, RFC 2449, RFC 2595",
     ),
     Protocol(
         "IMAP4",
@@ -219,8 +219,8 @@ PROTOCOLS = (
         "imaplib is still there; since 3.9 IMAP4 takes a timeout",
         "mail-server",
         "mail",
-        "mail-demo",
-        "RFC 9051",
+        "mail-demo, mail-starttls",
+        "RFC 3501, RFC 2177, RFC 4315, RFC 9208",
     ),
     Protocol(
         "NNTP",

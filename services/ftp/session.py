@@ -18,8 +18,9 @@ GREETING = "lab FTP server ready."
 WORDS = f"220 {GREETING}\r\n".encode()  # what a healthcheck waits for
 DATA_PORT = 20
 REPLIES_UNREAD = 256  # pieces of replies that may wait for a client
-# Octets for one sendfile call or one read, as far as the kernel's buffer has room: pyftpdlib's own 64 KiB cost a turn of its loop each.
-CHUNK = 1 << 20
+# Octets for one sendfile call, as far as the kernel's buffer has room: pyftpdlib's own 64 KiB cost a turn of its loop each.
+SEND = 8 << 20
+RECEIVE = 256 << 10  # octets for one read
 
 
 class Active(ActiveDTP):
@@ -62,8 +63,8 @@ class Passive(PassiveDTP):
 class Data(DTPHandler):
     """An open data connection."""
 
-    ac_out_buffer_size = CHUNK
-    ac_in_buffer_size = CHUNK
+    ac_out_buffer_size = SEND
+    ac_in_buffer_size = RECEIVE
 
 
 class Session(FTPHandler):

@@ -39,6 +39,26 @@ def check_answer(port: int, question: bytes, is_right: Callable[[bytes], bool]) 
     return 0 if is_right(said) else _failed(f"it said {said[:200]!r}")
 
 
+def check_dialogue(port: int, *lines: tuple[bytes, bytes]) -> int:
+    """Return 0 where the server at 127.0.0.1 answers each line as expected, else 1.
+
+    Args:
+        lines: (what is said, nothing at first perhaps; what the last line of the answer begins with).
+    """
+    try:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as conn, conn.makefile("rb") as answers:
+            for say, expected in lines:
+                conn.sendall(say)
+                said = answers.readline(1024)
+                while said[3:4] == b"-":
+                    said = answers.readline(1024)
+                if not said.startswith(expected):
+                    return _failed(f"it said {said!r}")
+    except OSError as error:
+        return _failed(str(error))
+    return 0
+
+
 def check_datagram(port: int, words: bytes) -> int:
     """Return 0 where the server at 127.0.0.1 answers an empty datagram with `words`, else 1."""
     try:

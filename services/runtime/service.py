@@ -16,15 +16,16 @@ Start = Callable[[], Awaitable[None]]
 Stop = Callable[[float], Awaitable[None]]
 
 
-def run_service(name: str, log: Log, start: Start, stop: Stop) -> int:
+def run_service(name: str, log: Log, start: Start, stop: Stop, reload: Callable[[], None] | None = None) -> int:
     """Run a server until SIGTERM or SIGINT and return its exit code.
 
     Args:
         start: opens its sockets and begins to serve.
         stop: accepts no more and drains within the seconds given.
+        reload: reads its configuration again, on SIGHUP; it may come while `start` is at work.
     """
     try:
-        _run(_serve(name, log, start, stop))
+        _run(_serve(name, log, start, stop, reload))
     except OSError as error:
         log.event("failed", service=name, reason=error.strerror or str(error))
         return 1
@@ -43,11 +44,13 @@ def allow_descriptors(wanted: int) -> int:
     return max(soft, allowed) if soft != resource.RLIM_INFINITY else wanted
 
 
-async def _serve(name: str, log: Log, start: Start, stop: Stop) -> None:
+async def _serve(name: str, log: Log, start: Start, stop: Stop, reload: Callable[[], None] | None) -> None:
     loop = asyncio.get_running_loop()
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
+    if reload:  # before the start: SIGHUP would end the process
+        loop.add_signal_handler(signal.SIGHUP, reload)
     await start()
     gc.freeze()  # what exists now stays: the collector need not walk it again and again
     log.event("ready", service=name, loop=type(loop).__module__.partition(".")[0])

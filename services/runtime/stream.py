@@ -12,6 +12,7 @@ Public: `StreamServer`, `Stream`, `Core`.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -25,6 +26,7 @@ LINGER = 2.0
 LINGER_STOPPING = 0.25
 # Octets of one connection in one turn of the loop (chargen never ends by itself): the others have their turn then.
 TURN = 16 << 10
+HANDSHAKE = 10.0  # seconds for a TLS handshake
 BACKLOG = 4096  # the kernel takes the smaller of this and `net.core.somaxconn`
 # Connections over the limit that may be open just to be told so in words; past these the door is shut without a word.
 TURNED_AWAY = 64
@@ -56,6 +58,7 @@ class StreamServer:
         self.streams: set[Stream] = set()
         self.stuck: dict[Stream, None] = {}  # whose peers do not read, the longest first
         self.held = 0  # octets that wait for them
+        self.upgrading: set[asyncio.Task[str]] = set()  # handshakes under way
         self.loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
         self._tick = max(0.05, min(1.0, limits.idle / 8))
@@ -105,7 +108,7 @@ class StreamServer:
         for server in self._servers:
             server.close()
         for stream in list(self.streams):
-            stream.finish("server stops")
+            stream.stop()
         began = self.loop.time()
         while self.streams and (elapsed := self.loop.time() - began) < seconds:
             if elapsed >= LINGER_STOPPING:
@@ -223,6 +226,46 @@ class Stream(asyncio.Protocol):
 
     # -- for the server and for kinds of streams ----------------------------------------------------------------------
 
+    def stop(self) -> None:
+        """End in an orderly way, since the server stops."""
+        self.finish("server stops")
+
+    def start_tls(self, context: ssl.SSLContext | None, then: Callable[[], None]) -> None:
+        """Take the peer's handshake, and go on under TLS: `then` is called. A handshake that fails ends the connection."""
+        self.transport.pause_reading()  # what the peer sent in the clear after its wish must not pass for something under TLS
+        task = self.server.loop.create_task(self._start_tls(context))
+        self.server.upgrading.add(task)  # the loop itself holds no task fast
+
+        def done(task: "asyncio.Task[str]") -> None:
+            self.server.upgrading.discard(task)
+            if self.finished or task.cancelled():
+                return
+            if problem := task.result():
+                self.abort(f"no TLS: {problem}")
+                if self in self.server.streams:  # the transport under TLS may be gone without a word to us
+                    self.connection_lost(None)
+            else:
+                then()
+
+        task.add_done_callback(done)
+
+    async def _start_tls(self, context: ssl.SSLContext | None) -> str:
+        """Return why it did not come about, if so."""
+        try:
+            transport = await self.server.loop.start_tls(
+                self.transport, self, context or ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), server_side=True,
+                ssl_handshake_timeout=HANDSHAKE,
+            )  # fmt: skip
+        except (OSError, RuntimeError) as error:  # `ssl.SSLError` is an OSError
+            return str(error) or type(error).__name__
+        if transport is None:
+            return "the peer is gone"
+        self.transport = transport
+        # Its limits stay the loop's own: uvloop's TLS takes a limit near 0 for "full" until something is written.
+        self.writable = True  # what was told of the transport below was told to its new protocol
+        self.server.hold(self, 0)
+        return ""
+
     def ended(self) -> None:
         """Be told that the conversation is over: when we finish it, and again when the connection is gone."""
 
@@ -276,7 +319,9 @@ class Stream(asyncio.Protocol):
             return
         if last_words:
             self.transport.write(last_words)
-        if self.peer_done:
+        if (
+            self.peer_done or not self.transport.can_write_eof()
+        ):  # TLS has no half-closed connections: its close says so
             self.transport.close()
             return
         self.transport.write_eof()

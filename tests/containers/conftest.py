@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FUZZ_SESSIONS = 2000  # of each service on each run; `LAB_FUZZ=10000 bin/test -k hostile_sessions` takes ten minutes
 
 
 def pytest_collection_modifyitems(items):
@@ -124,11 +125,19 @@ class Inside:
         return self.run("logs", "--lab", self.lab, host).stdout
 
     def fuzz(self, protocol, host, port, *flags):
-        """Play random and mutated sessions against a host, from the client's place; return what the fuzzer tells."""
+        """Play random and mutated sessions against a host, from the client's place; return what the fuzzer tells, all sessions done.
+
+        The same sessions on every run, so that what fails can be played again; `LAB_FUZZ` and `LAB_FUZZ_SEED` ask for more and for others.
+        """
+        sessions = int(os.environ.get("LAB_FUZZ", FUZZ_SESSIONS))
+        how = ["--sessions", str(sessions), "--seconds", "570", "--seed", os.environ.get("LAB_FUZZ_SEED", "1"), *flags]
         script = (ROOT / "tests" / "containers" / "fuzz.py").read_bytes()
-        argv = ["docker", "exec", "-i", f"lab-{self.lab}-client-1", "python3", "-", protocol, host, str(port), *flags]
+        argv = ["docker", "exec", "-i", f"lab-{self.lab}-client-1", "python3", "-", protocol, host, str(port), *how]
         done = subprocess.run(argv, input=script, capture_output=True, check=True, timeout=600)
-        return json.loads(done.stdout)
+        told = json.loads(done.stdout)
+        assert told["done"] == sessions, told
+        assert told["refused"] == 0, told
+        return told
 
     def busy(self, host, seconds=1.0):
         """Return which part of a processor a host uses while nobody asks it for anything."""

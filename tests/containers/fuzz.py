@@ -1,6 +1,6 @@
 """Random and mutated sessions against a host of the lab; runs inside its network, on the standard library alone.
 
-    python3 fuzz.py ftp ftp-server 21 --sessions 10000 --seconds 120 --seed 1
+    python3 fuzz.py ftp ftp-server 21 --sessions 10000 --seconds 570 --seed 1
 
 A session is taken from the protocol's corpus, mutated, sent in pieces that TCP would never cut so, and left in one of the ways in which
 clients leave: FIN, half-close, RST, or silence for a moment. What the server says is read and thrown away, at most so much. At the end

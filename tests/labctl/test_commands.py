@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from labctl.commands.down import down
+from labctl.commands.faults import inflict
 from labctl.commands.hosts import choose_host, logs, ps
 from labctl.commands.run import judge, play
 from labctl.commands.up import needs_build, tagged, up
 from labctl.engine.compose import source_digest
 from labctl.engine.fake import FakeEngine
 from labctl.errors import LabError, UsageError
-from labctl.model import Executed, Found, FoundHost, HostSpec, LabSpec
+from labctl.faults.read import read_fault
+from labctl.model import CREDENTIALS, SUMMARY, Executed, Found, FoundHost, HostSpec, LabSpec
 from labctl.progress import Silent
 from labctl.scenario.catalog import Entry
 from labctl.scenario.read import parse_scenario
@@ -204,13 +206,115 @@ class TestHosts:
 
     def test_ps_lists_all_labs_or_one(self):
         assert len(ps(FakeEngine(self.FOUND), None)) == 3
-        assert [host.id for host in ps(FakeEngine(self.FOUND), "two")] == ["3"]
+        assert [item.host.id for item in ps(FakeEngine(self.FOUND), "two")] == ["3"]
+
+    ASKED = FoundHost("4", "three", "mail", labels={CREDENTIALS: "tell", SUMMARY: "sum up"})
+
+    @pytest.mark.parametrize(
+        ("answer", "credentials"),
+        [
+            (Executed(0, b'{"bob": "x"}'), {"bob": "x"}),
+            (Executed(0, b"{bob"), None),
+            (Executed(1, b'{"bob": "x"}'), None),
+            (TimeoutError(), None),
+            (LabError("gone"), None),
+        ],
+    )
+    def test_ps_asks_the_hosts_whose_service_says_how(self, answer, credentials):
+        engine = FakeEngine(Found((self.ASKED,)), answers={"tell": answer, "sum up": Executed(0, b"all well\nmore")})
+        (listed,) = ps(engine, None, credentials=True)
+        assert (listed.summary, listed.credentials) == ("all well", credentials)
+
+    def test_ps_asks_for_no_password_unless_told_to(self):
+        engine = FakeEngine(Found((self.ASKED,)))
+        ps(engine, None)
+        assert engine.acted == ["mail$ sum up"]
+
+    @pytest.mark.parametrize(
+        ("answer", "said"),
+        [
+            (Executed(0, b"queue: 3 messages\nmore\n"), "queue: 3 messages"), (Executed(0, b""), ""),
+            (Executed(1, b"x"), "(say how: exit code 1)"), (TimeoutError(), "(say how: no answer for 2 s)"),
+            (LabError("host `a` does not run"), "(say how: host `a` does not run)"),
+        ],
+    )  # fmt: skip
+    def test_ps_asks_a_host_that_has_a_summary_command(self, answer, said):
+        hosts = (FoundHost("1", "one", "a", labels={SUMMARY: "say how"}), FoundHost("2", "one", "b"))
+        engine = FakeEngine(Found(hosts), answers={"say how": answer})
+        assert [item.summary for item in ps(engine, "one")] == [said, ""]
+
+    def test_ps_asks_no_host_that_does_not_run(self):
+        engine = FakeEngine(Found((FoundHost("1", "one", "a", state="exited", labels={SUMMARY: "say how"}),)))
+        assert [item.summary for item in ps(engine, None)] == [""]
+        assert engine.acted == []
 
     @pytest.mark.parametrize("follow", [False, True])
     def test_logs_name_their_host(self, follow):
         engine = FakeEngine(self.FOUND.of("one"), log=(b"first", b"second\r"))
         seen = sorted((line.host, line.text) for line in logs(engine, [], None, follow=follow))
         assert seen == [("client", "first"), ("client", "second"), ("tcp-server", "first"), ("tcp-server", "second")]
+
+
+class TestFaults:
+    """What each verb comes to, from each state a host can be in."""
+
+    def after(self, fault, *states):
+        hosts = tuple(FoundHost(str(n), "demo", f"h{n}", state=state) for n, state in enumerate(states))
+        engine = FakeEngine(Found(hosts))
+        inflict(engine, "demo", read_fault(fault))
+        return engine.acted, [host.state for host in engine.found.hosts]
+
+    @pytest.mark.parametrize(
+        ("fault", "states", "acted", "left"),
+        [
+            ("crash h0", ["running", "running"], ["kill h0"], ["exited", "running"]),
+            ("pause h1", ["running", "running"], ["pause h1"], ["running", "paused"]),
+            ("restart h0", ["exited"], ["restart h0"], ["running"]),
+            ("restart h0", ["running"], ["restart h0"], ["running"]),
+            ("restart h0", ["paused"], ["unpause h0", "restart h0"], ["running"]),
+            ("heal h0", ["paused", "paused"], ["unpause h0"], ["running", "paused"]),
+            ("heal", ["paused", "exited", "running"], ["unpause h0", "restart h1"], ["running"] * 3),
+            ("heal", ["running"], [], ["running"]),
+        ],
+    )
+    def test_verb(self, fault, states, acted, left):
+        assert self.after(fault, *states) == (acted, left)
+
+    @pytest.mark.parametrize("fault", ["crash h0", "pause h0"])
+    @pytest.mark.parametrize("state", ["exited", "paused"])
+    def test_what_does_not_run_cannot_be_broken(self, fault, state):
+        with pytest.raises(LabError, match=f"is {state}"):
+            self.after(fault, state)
+
+    def test_a_host_that_is_not_there(self):
+        with pytest.raises(UsageError, match="has no host `h9`"):
+            self.after("crash h9", "running")
+
+    SCENARIO = """\
+scenario: demo
+title: A demo
+hosts: [client]
+steps:
+  - fault: pause client
+  - {say: Mend it., fault: heal}
+  - fault: crash client
+  - fault: crash client
+  - {say: go on, fault: restart client}
+"""
+
+    def test_a_fault_is_a_step_that_is_judged_and_reported(self):
+        lesson = parse_scenario(self.SCENARIO, "f", ["client"])
+        engine = FakeEngine(Found((FoundHost("1", "demo", "client"),)))
+        begun = []
+        result = play(engine, "demo", lesson, begun.append)
+        assert engine.acted == ["pause client", "unpause client", "kill client", "restart client"]
+        assert [step.passed for step in result.steps] == [True, True, True, False, True]
+        assert "nothing to break" in result.steps[3].failures[0]
+        assert result.facts()[1] == {
+            "say": "Mend it.", "fault": "heal", "passed": True, "failures": [], "seconds": pytest.approx(0, abs=1),
+        }  # fmt: skip
+        assert result.facts()[0]["say"].startswith("client stands still")
+        assert len(begun) == 5
 
 
 class TestRun:

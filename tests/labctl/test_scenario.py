@@ -107,6 +107,29 @@ steps:
     def test_each_kind_is_told_in_words(self, text, said):
         assert said in "\n".join(problems(text))
 
+    @pytest.mark.parametrize(
+        ("step", "said"),
+        [
+            ("fault: crush client", "f.yaml:4:17: steps[0].fault: there is no fault `crush`; did you mean `crash`?"),
+            ("fault: ''", "steps[0].fault: there is no fault ``; known: `crash`, `heal`, `pause`, `restart`"),
+            ("fault: crash", "steps[0].fault: `crash` takes one host, not 0"),
+            ("fault: crash client client", "`crash` takes one host, not 2"),
+            ("fault: heal client client", "`heal` takes one host or none, not 2"),
+            (
+                "fault: pause clint",
+                "steps[0].fault: host `clint` is not among the scenario's hosts; did you mean `client`?",
+            ),
+            ("fault: pause udp-server", "host `udp-server` is not among the scenario's hosts"),
+            ("fault: 5", "steps[0].fault: text is expected"),
+            ("fault: heal, run: x", "steps[0].run: unknown key `run`; known: `fault`, `say`"),
+            ("falt: heal", "steps[0].falt: unknown key `falt`; known: `background`, `expect`, `on`, `run`, `say`"),
+            ("fault: heal, say: [x]", "steps[0].say: text is expected"),
+        ],
+    )
+    def test_a_fault_that_is_none_is_told(self, step, said):
+        text = f"scenario: a\ntitle: b\nhosts: [client]\nsteps: [{{{step}}}]"
+        assert said in "\n".join(problems(text))
+
     def test_a_file_that_cannot_be_read(self, tmp_path):
         with pytest.raises(UsageError, match="cannot be read"):
             read_scenario(tmp_path / "none.yaml", KNOWN)
@@ -154,5 +177,10 @@ def test_the_schema_accepts_what_the_reader_accepts():
     schema = Scenario.model_json_schema()
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"scenario", "title", "hosts"}
+    assert {ref["$ref"] for ref in schema["properties"]["steps"]["items"]["oneOf"]} == {
+        "#/$defs/Step",
+        "#/$defs/FaultStep",
+    }
+    assert schema["$defs"]["FaultStep"]["properties"]["fault"]["pattern"].startswith("^(crash|")
     assert schema["$defs"]["Expect"]["properties"]["within"]["pattern"]
     json.dumps(schema)
