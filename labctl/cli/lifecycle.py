@@ -1,6 +1,8 @@
 """`labctl run`, `up`, `down`, `build`."""
 
+import importlib
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,8 @@ def run_command(
     asked = traced is not False and bool(expecting)
     calls = calls or (asked and any(item.word == "call" for item in expecting))
     tap = tap_spec(**tap_told) if asked or traced or calls or (report and traced is not False) else None
+    if tap:  # read while the engine works
+        threading.Thread(target=importlib.import_module, args=("labctl.cli.wire_verdicts",), daemon=True).start()
     with show_progress(quiet=quiet) as progress:
         result = up(
             engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout, tap=tap, calls=calls

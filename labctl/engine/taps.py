@@ -103,7 +103,7 @@ def program(spec: TapSpec, bridge: str) -> list[str]:
         "ring_mb": spec.ring_mb,
         "snap": spec.snap,
     }
-    return ["python3", "-m", "services.tools.tap", json.dumps(said | {"filter": shlex.split(spec.filter)})]
+    return ["python3", "-E", "-S", "-m", "services.tools.tap", json.dumps(said | {"filter": shlex.split(spec.filter)})]
 
 
 def read(api: APIClient, tap: FoundHost) -> Tapped:

@@ -15,11 +15,9 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 SOL_PACKET, ADD_MEMBERSHIP, RX_RING, STATISTICS, VERSION = 263, 1, 5, 6, 10  # linux/if_packet.h
 PROMISCUOUS, V3, USER, ALL_PROTOCOLS, ATTACH_FILTER = 1, 2, 1, 3, 26
@@ -34,8 +32,7 @@ _FRAME = struct.Struct("<IIIII4xH")  # next, seconds, nanoseconds, octets kept, 
 _RECORD = struct.Struct("<IIII")
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):  # hosts wait until a tap listens, so nothing is imported that it can do without
     """What is captured, and how much of it is kept."""
 
     bridge: str
@@ -58,16 +55,16 @@ class Files:
     def next(self) -> None:
         """Begin the next file."""
         self.number += 1
-        self.stream = Path(f"{self.config.stem}{self.number % FILES}").open("wb", buffering=0)  # noqa: SIM115 - closed when the next one begins
-        self.stream.write(HEADER + struct.pack("<II", self.config.snap, 1))
+        self.stream = os.open(f"{self.config.stem}{self.number % FILES}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.write(self.stream, HEADER + struct.pack("<II", self.config.snap, 1))
         self.size = 24
 
     def write(self, records: bytes) -> None:
         """Write whole records."""
         if self.size + len(records) > self.most and self.size > 24:
-            self.stream.close()
+            os.close(self.stream)
             self.next()
-        self.stream.write(records)
+        os.write(self.stream, records)
         self.size += len(records)
 
 
@@ -100,6 +97,8 @@ class Tap:
         argv = ["tcpdump", "-y", "EN10MB", "-s", str(self.config.snap), "-ddd", "--", *self.config.filter]
         program = "1\n6 0 0 " + str(self.config.snap)
         if self.config.filter:
+            import subprocess
+
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise ValueError(done.stderr.strip())
@@ -163,7 +162,7 @@ def main(argument: str) -> int:
     try:
         tap = Tap(config)
         deadline = time.monotonic() + WAIT
-        while not Path(f"/sys/class/net/{config.bridge}").exists():
+        while not os.path.exists(f"/sys/class/net/{config.bridge}"):
             if time.monotonic() > deadline:
                 raise ValueError(f"there is no interface {config.bridge}")
             time.sleep(0.01)
