@@ -1,4 +1,4 @@
-"""Draw the ladders of scenarios for the documents: `.venv/bin/python docs/ladders.py [SCENARIO …]` plays them and writes docs/ladders/NAME.svg.
+"""Draw the ladders of scenarios for the documents: `.venv/bin/python docs/ladders.py [SCENARIO …]` draws docs/ladders/NAME.svg.
 
 The pictures are of real runs, so they never show what the programs do not do.
 """
@@ -18,7 +18,18 @@ def main(names: list[str]) -> None:
     folder.mkdir(exist_ok=True)
     for name in names or DRAWN:
         with tempfile.TemporaryDirectory() as report:
-            argv = [sys.executable, "-m", "labctl", "run", name, "--lab", f"ladder-{name}", "--report", report, "--quiet"]
+            argv = [
+                sys.executable,
+                "-m",
+                "labctl",
+                "run",
+                name,
+                "--lab",
+                f"ladder-{name}",
+                "--report",
+                report,
+                "--quiet",
+            ]
             subprocess.run(argv, cwd=ROOT, check=True)
             (folder / f"{name}.svg").write_bytes((Path(report) / "trace.svg").read_bytes())
 

@@ -47,6 +47,8 @@ class Flow(Trouble):
             end.next, end.next_time = following, packet.time_ns
         if flags & ACK:
             self._take_ack(packet, end, peer)
+        if following != seq:
+            end.sent.append((seq, following))
         if length and not peer.pending:
             peer.pending = packet
         end.window = packet.window
@@ -116,6 +118,9 @@ class Flow(Trouble):
                 self.tell("delayed ack", packet, text, "RFC 1122 section 4.2.3.2", end.side.host, (pending.number,))
             end.pending = None
         end.ack, end.ack_time = packet.ack, packet.time_ns
+        sent = peer.sent
+        while sent and not after(sent[0][1], packet.ack):
+            sent.popleft()
         if peer.hole is not None and after(packet.ack, peer.hole):
             peer.hole = None
         if peer.fin is not None and not after(peer.fin, packet.ack):

@@ -3,6 +3,8 @@
 The rules are those that tshark documents in its user's guide under "TCP analysis", so that a learner finds the same in both programs.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from struct import Struct
 
 from labctl.wire.model import FIN, RST, SYN, Conversation, Event, EventKind, Packet, Side
@@ -10,6 +12,7 @@ from labctl.wire.model import FIN, RST, SYN, Conversation, Event, EventKind, Pac
 HALF, WHOLE = 1 << 31, (1 << 32) - 1
 FAST_NS = 20_000_000  # a retransmission this soon after duplicate ACKs is their doing
 ORDER_NS = 3_000_000  # before a round trip is known, a segment this late is out of order rather than sent again
+UNACKED = 10_000  # segments that are remembered; no window holds more
 SACK = 5  # option kind (RFC 2018)
 _PAIR = Struct(">II").unpack_from
 
@@ -43,11 +46,12 @@ class End:
     """What is known of one end: what it sent, what it acknowledged, its window."""
 
     __slots__ = ("ack", "ack_time", "asked", "duplicates", "fin", "heard_fin", "hole", "last", "next", "next_time", "pending", "probe",
-                 "sacked", "seen", "shift", "side", "window")  # fmt: skip
+                 "sacked", "seen", "sent", "shift", "side", "window")  # fmt: skip
 
     def __init__(self, side: Side) -> None:
         self.side = side
         self.seen = False
+        self.sent: deque[tuple[int, int]] = deque(maxlen=UNACKED)  # segments that were seen, and not acknowledged yet
         self.next = 0  # the sequence number after the last octet that it sent
         self.next_time = 0
         self.ack = -1  # the last acknowledgment number that it sent
@@ -119,8 +123,8 @@ class Trouble:
         elif window == end.window == 0:
             return  # the answer to a probe: still closed
         elif (
-            window and window != end.window
-        ):  # no duplicate, though it acknowledges nothing new (RFC 5681 section 2 (e))
+            window and window != end.window and not sacks
+        ):  # RFC 5681 section 2 (e); with a SACK it is one (RFC 6675 section 2)
             end.duplicates = 0
             if end.window == 0:
                 self.tell("window update", packet, f"{host} takes data again", "RFC 9293 section 3.8.6", host)
@@ -147,12 +151,12 @@ class Trouble:
                 "RFC 6298 section 5",
                 host,
             )
-        elif now - end.next_time < threshold and behind != end.next:
-            self.tell("out of order", packet, f"{what} that should have come before", "RFC 9293 section 3.8", host)
         elif answered and _is_hole(seq, behind, peer.sacked):
             self.tell(
                 "fast retransmission", packet, f"{what} again, which a SACK showed missing", "RFC 6675 section 5", host
             )
+        elif now - end.next_time < threshold and behind != end.next and not _was_seen(seq, behind, end.sent):
+            self.tell("out of order", packet, f"{what} that should have come before", "RFC 9293 section 3.8", host)
         else:
             ms = (now - end.next_time) / 1e6
             self.tell(
@@ -166,6 +170,11 @@ class Trouble:
     def relative(self, side: Side, number: int) -> int:
         """Return a sequence number as counted from the side's first: its SYN is 0."""
         return number - (side.first_seq or 0) & WHOLE
+
+
+def _was_seen(begin: int, end: int, sent: Iterable[tuple[int, int]]) -> bool:
+    """Tell whether a segment that is not acknowledged yet held all of these octets: then they are sent again, not late."""
+    return any(not after(left, begin) and not after(end, right) for left, right in sent)
 
 
 def _is_hole(begin: int, end: int, sacked: list[tuple[int, int]]) -> bool:
