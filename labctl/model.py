@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 LAB, SCENARIO, ROLE, VERSION = "labctl.lab", "labctl.scenario", "labctl.role", "labctl.version"
+CALLS = "labctl.calls"  # on hosts whose program runs under strace
 # On services, for `ps`: commands that print what a user of the host must know (JSON), and how it goes (a line).
 CREDENTIALS, SUMMARY = "labctl.credentials", "labctl.summary"
 SOURCE = "labctl.source"  # on images: digest of what they were built from
@@ -65,14 +66,58 @@ class HostSpec:
 
 
 @dataclass(frozen=True)
+class TapSpec:
+    """How a lab's wire is captured.
+
+    Args:
+        buffer_kib: the kernel's buffer between the wire and the tap, in KiB; what does not fit is lost, and counted.
+        ring_mb: at most so many MB (10⁶ octets) are kept; then the oldest quarter goes.
+        snap: octets kept of each frame.
+        filter: what is captured, in tcpdump's words; empty for all.
+    """
+
+    buffer_kib: int = 32768  # 2 s at 50,000 frames of 256 octets a second
+    ring_mb: int = 256
+    snap: int = 65550  # the largest IP packet and its Ethernet header
+    filter: str = ""
+
+    def __str__(self) -> str:
+        return f"keep {self.ring_mb} MB" + (f", only `{self.filter}`" if self.filter else "")
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """What a tap has captured so far.
+
+    Args:
+        files: pcap files, in the order of time.
+        received: frames that passed the filter; more than the files hold where the ring went round.
+        dropped: frames that the kernel lost, for want of buffer.
+        bridge: where it listens.
+        spec: how it was set up.
+        marks: what labctl noted beside: (nanoseconds since 1970, text).
+    """
+
+    files: tuple[bytes, ...]
+    received: int = 0
+    dropped: int = 0
+    bridge: str = ""
+    spec: TapSpec = field(default_factory=TapSpec)
+    marks: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class LabSpec:
-    """A lab as it is wanted."""
+    """A lab as it is wanted; `tap` where its wire is to be captured, `calls` where its hosts run under strace."""
 
     name: str
     scenario: str
     hosts: tuple[HostSpec, ...]
     publish: bool = False
     compose_file: str = ""
+    tap: TapSpec | None = None
+    tools_image: str = ""
+    calls: bool = False
 
     @property
     def project(self) -> str:
@@ -100,6 +145,8 @@ class FoundHost:
     digest: str = ""
     image_id: str = ""
     addresses: tuple[str, ...] = ()
+    mac: str = ""
+    traced: bool = False
     published: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -151,6 +198,11 @@ class Found:
     def host(self, name: str) -> FoundHost | None:
         """Return the host of that name, if it is there."""
         return next((host for host in self.hosts if host.name == name and host.role == "host"), None)
+
+    @property
+    def tap(self) -> FoundHost | None:
+        """Return the tap of a lab, if it has one; dead or alive."""
+        return next((host for host in self.hosts if host.role == "tap"), None)
 
 
 @dataclass(frozen=True)

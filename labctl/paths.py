@@ -21,3 +21,8 @@ def cache_folder() -> Path:
     """Return the folder for what can be made again at any time; made by whoever writes there."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "labctl"
+
+
+def page_file() -> Path:
+    """Return the page that a trace is put into, for a browser."""
+    return _HERE / "wire" / "page.html"

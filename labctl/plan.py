@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from labctl.model import Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port
+from labctl.model import Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port, TapSpec
 
 LAB_NETWORK = "lab"
 
@@ -60,6 +60,16 @@ class StartHost:
 
 
 @dataclass(frozen=True)
+class StartTap:
+    """Capture the lab's wire; it listens before any host starts."""
+
+    spec: TapSpec
+
+    def __str__(self) -> str:
+        return f"tap network {LAB_NETWORK} ({self.spec})"
+
+
+@dataclass(frozen=True)
 class Wait:
     """Ask from `client`, by name, until every port answers."""
 
@@ -87,7 +97,9 @@ class RemoveVolume:
         return f"remove volume {self.volume.name}"
 
 
-Step = RemoveHost | CreateNetwork | CreateVolume | CreateHost | StartHost | Wait | RemoveNetwork | RemoveVolume
+Step = (
+    RemoveHost | CreateNetwork | CreateVolume | StartTap | CreateHost | StartHost | Wait | RemoveNetwork | RemoveVolume
+)
 
 
 def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
@@ -98,9 +110,12 @@ def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
     steps: list[Step] = []
     specs = {host.name: host for host in wanted.hosts}
     kept: set[str] = set()
+    tapped = False
     for host in found.hosts:
         spec = specs.get(host.name)
-        if host.role != "host" or spec is None:
+        if host.role == "tap" and host.state == "running":  # one that nobody asked for now does no harm
+            tapped = True
+        elif host.role != "host" or spec is None:
             steps.append(RemoveHost(host, "not wanted"))
         elif host.digest != spec.digest:
             steps.append(RemoveHost(host, "its definition changed"))
@@ -119,6 +134,8 @@ def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
         steps += [CreateNetwork(key, internal=False) for key in keys if key not in there]
     volumes = dict.fromkeys(name for host in missing for name in host.volumes)
     steps += [CreateVolume(name) for name in volumes if name not in {volume.key for volume in found.volumes}]
+    if wanted.tap and not tapped:
+        steps.append(StartTap(wanted.tap))
     for spec in missing:
         steps += [CreateHost(spec, wanted.publish and bool(spec.ports)), StartHost(spec.name)]
     client = wanted.client or (wanted.hosts[0] if wanted.hosts else None)

@@ -10,8 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 PURE_STDLIB = {
-    "abc", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "ipaddress", "itertools", "json",
-    "math", "re", "string", "struct", "time", "typing", "urllib.parse", "zlib",
+    "abc", "base64", "bisect", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum", "functools", "gc", "hashlib",
+    "ipaddress", "itertools", "json", "math", "re", "string", "struct", "time", "typing", "unicodedata", "urllib.parse",
+    "xml.sax.saxutils", "zlib",
 }  # fmt: skip
 CORES = "services.*.protocol"
 
@@ -33,6 +34,7 @@ RULES = [
     ("services/file/*.py", ["services.file", "services.wire", "services.runtime"], [], False),
     ("services/rpc/*.py", ["services.rpc", "services.wire", "services.runtime"], [], False),
     ("services/web/*.py", [], [], False),
+    ("services/tools/*.py", ["services.tools"], [], False),
     ("services/smtp_relay/*.py", ["services.smtp_relay", "services.wire", "services.runtime"], ["yaml"], False),
     ("services/mail/*.py", ["services.mail"], [], False),
     ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat", "services.file.grammar"], [], False),
@@ -46,6 +48,7 @@ RULES = [
     ("labctl/progress.py", [], [], True),
     ("labctl/words.py", [], [], True),
     ("labctl/paths.py", [], [], False),
+    ("labctl/wire/*.py", ["labctl.wire", CORES], [], True),
     ("labctl/provision/*.py", ["labctl.provision", "labctl.errors", "labctl.progress"], [], False),
     ("labctl/faults/*.py", ["labctl.faults", "labctl.words"], [], True),
     (
@@ -63,7 +66,7 @@ RULES = [
     (
         "labctl/commands/*.py",
         ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
-         "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.words"],
+         "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.wire", "labctl.words"],
         ["yaml"],
         False,
     ),

@@ -20,6 +20,8 @@ COMMANDS = {  # name → (module, one line for `labctl --help`); the table also 
     "ls": ("listing", "List the scenarios and the labs that are up."),
     "ps": ("listing", "List the hosts of the labs that are up."),
     "logs": ("listing", "Show what the hosts logged."),
+    "trace": ("trace", "Draw what crossed a lab's wire as a ladder: text, SVG, HTML, Mermaid, pcapng."),
+    "explain": ("explain", "Tell in words what happened on the wire."),
     "exec": ("inside", "Run a command in a host."),
     "shell": ("inside", "Open a shell in a host."),
     "check": ("files", "Validate a scenario file and say all that is wrong with it."),

@@ -1,13 +1,17 @@
 """`labctl run`, `up`, `down`, `build`."""
 
+import importlib
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
 from labctl.cli.options import json_option, lab_option, labs_argument, scenario_argument, talk_options
 from labctl.cli.output import print_json, print_table
 from labctl.cli.progress import show_progress
+from labctl.cli.wire_options import tap_options, tap_spec
 from labctl.cli.wiring import builder_for, connect, connect_to_clear
 from labctl.scenario.catalog import find_scenario, own_scenarios
 
@@ -15,6 +19,10 @@ publish_option = click.option("--publish", is_flag=True, help="Open the hosts' p
 build_option = click.option("--build", is_flag=True, help="Build the images even where they are up to date.")
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="Seconds until ready."
+)
+
+calls_option = click.option(
+    "--calls", is_flag=True, help="Record the hosts' socket calls too; it slows them, and implies a tap."
 )
 
 
@@ -25,6 +33,9 @@ timeout_option = click.option(
 @publish_option
 @timeout_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@click.option("--tap", is_flag=True, help="Capture the lab's wire from its first frame; `labctl trace` shows it.")
+@calls_option
+@tap_options
 @json_option
 @talk_options
 def up_command(
@@ -34,8 +45,11 @@ def up_command(
     publish: bool,
     timeout: float,
     dry_run: bool,
+    tap: bool,
+    calls: bool,
     as_json: bool,
     quiet: bool,
+    **tap_told: Any,
 ) -> None:
     """Bring SCENARIO's hosts up and wait until each name resolves and each port answers, asked from the client's side.
 
@@ -56,6 +70,8 @@ def up_command(
             publish=publish,
             timeout=timeout,
             dry_run=dry_run,
+            tap=tap_spec(**tap_told) if tap or calls else None,
+            calls=calls,
         )
     if as_json:
         print_json(**{name: getattr(result, name) for name in ("lab", "scenario", "build", "steps", "hosts")})
@@ -103,9 +119,19 @@ def down_command(
 @publish_option
 @timeout_option
 @click.option(
-    "--report", type=click.Path(path_type=Path, file_okay=False), help="Folder for the report and the hosts' logs."
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the report: verdicts, logs, the trace.",
 )
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="File for the verdicts as JUnit XML.")
+@click.option(
+    "--trace/--no-trace",
+    "traced",
+    default=None,
+    help="Draw what crossed the wire; it is captured anyhow where a step expects something of it, unless --no-trace.",
+)
+@calls_option
+@tap_options
 @json_option
 @talk_options
 def run_command(
@@ -117,8 +143,11 @@ def run_command(
     timeout: float,
     report: Path | None,
     junit: Path | None,
+    traced: bool | None,
+    calls: bool,
     as_json: bool,
     quiet: bool,
+    **tap_told: Any,
 ) -> None:
     """Bring SCENARIO up, play its steps, judge what they did, take it down. Exits with 1 where an expectation failed."""
     from labctl.cli.verdicts import Verdicts, write_junit, write_report
@@ -130,17 +159,38 @@ def run_command(
     entry = find_scenario(scenario)
     engine = connect()
     lesson = load(entry)
+    expecting = [item for step in lesson.steps for item in getattr(step, "wire", ())]
+    asked = traced is not False and bool(expecting)
+    calls = calls or (asked and any(item.word == "call" for item in expecting))
+    tap = tap_spec(**tap_told) if asked or traced or calls or (report and traced is not False) else None
+    if tap:  # read while the engine works
+        threading.Thread(target=importlib.import_module, args=("labctl.cli.wire_verdicts",), daemon=True).start()
     with show_progress(quiet=quiet) as progress:
         result = up(
-            engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout
-        )
+            engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout, tap=tap, calls=calls
+        )  # fmt: skip
     verdicts = Verdicts(silent=quiet or as_json)
     try:
         verdicts.title(lesson)
-        played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end)
+        played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end, calls=calls)
+        seen = None
+        if tap:
+            from labctl.cli.wire_verdicts import look_at_the_wire
+
+            played, seen = look_at_the_wire(engine, played, verdicts, draw=bool(traced))
+            if keep:
+                from labctl.commands.trace import keep_marks
+
+                keep_marks(engine, seen, result.lab)
+        elif expecting:
+            verdicts.note("what the steps expect of the wire was not judged: --no-trace")
         verdicts.sum_up(played)
         if report:
             write_report(report, played, engine)
+            if seen:
+                from labctl.cli.wire_verdicts import write_trace
+
+                write_trace(report, seen)
         if junit:
             write_junit(junit, played)
     finally:

@@ -34,7 +34,8 @@ def ls_command(as_json: bool, quiet: bool) -> None:
             scenarios=[{"name": entry.name, "title": entry.title} for entry in entries],
             engine=hosts is not None,
             labs=[
-                {"name": lab, "scenario": found[0].scenario, "hosts": len(found)} for lab, found in sorted(labs.items())
+                {"name": lab, "scenario": found[0].scenario, "hosts": len(_hosts(found))}
+                for lab, found in sorted(labs.items())
             ],
         )
     elif quiet:
@@ -62,7 +63,13 @@ def _peeked() -> tuple[FoundHost, ...] | None:
         return None
 
 
-def _count(hosts: list[FoundHost]) -> str:
+def _hosts(found: list[FoundHost]) -> list[FoundHost]:
+    """Leave out the helpers: a tap is in a lab and no host of it."""
+    return [host for host in found if host.role == "host"]
+
+
+def _count(found: list[FoundHost]) -> str:
+    hosts = _hosts(found)
     running = sum(host.state == "running" for host in hosts)
     return str(running) if running == len(hosts) else f"{running} of {len(hosts)} running"
 

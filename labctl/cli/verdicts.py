@@ -19,7 +19,7 @@ class Verdicts:
     """Prints each step with its command, what came of it, and the verdict."""
 
     def __init__(self, *, silent: bool) -> None:
-        self._silent = silent
+        self.silent = silent
         self._count = 0
 
     def title(self, scenario: Scenario) -> None:
@@ -57,6 +57,10 @@ class Verdicts:
         if result.failures:
             self._print("")
 
+    def note(self, text: str) -> None:
+        """Print something that belongs to no step."""
+        self._print(text)
+
     def sum_up(self, result: RunResult) -> None:
         """Print the verdict on the whole."""
         passed = sum(step.passed for step in result.steps)
@@ -69,7 +73,7 @@ class Verdicts:
         sys.stdout.flush()
 
     def _print(self, text: str) -> None:
-        if not self._silent:
+        if not self.silent:
             click.echo(text)
 
 
@@ -87,6 +91,8 @@ def write_report(folder: Path, result: RunResult, engine: Engine) -> None:
     (folder / "report.json").write_text(report + "\n")
     write_junit(folder / "junit.xml", result)
     for host in engine.look(result.lab).hosts:
+        if host.role != "host":
+            continue
         (folder / f"{host.name}.log").write_bytes(b"".join(line + b"\n" for line in engine.logs(host)))
 
 

@@ -31,7 +31,7 @@ def choose_lab(engine: Engine, lab: str | None) -> tuple[FoundHost, ...]:
         raise UsageError(f"several labs are up: {names}", hint="say which with --lab NAME")
     if not found.labs:
         raise LabError("no lab is up", hint="`labctl up tcp-demo` brings one up; `labctl ls` lists the scenarios")
-    return found.of(lab or found.labs[0]).hosts
+    return tuple(host for host in found.of(lab or found.labs[0]).hosts if host.role == "host")
 
 
 def choose_host(engine: Engine, name: str, lab: str | None) -> FoundHost:
@@ -67,7 +67,7 @@ def ps(engine: Engine, lab: str | None, *, credentials: bool = False) -> tuple[L
     Raises:
         UsageError: there is no lab of that name.
     """
-    hosts = choose_lab(engine, lab) if lab is not None else engine.look().hosts
+    hosts = choose_lab(engine, lab) if lab is not None else tuple(h for h in engine.look().hosts if h.role == "host")
     if not hosts:
         return ()
     with ThreadPoolExecutor(len(hosts)) as pool:

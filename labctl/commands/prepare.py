@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labctl import __version__
 from labctl.engine.compose import digest, read_services, write_cache
-from labctl.engine.translate import check_service
+from labctl.engine.translate import TRACED, check_service
 from labctl.errors import UsageError
-from labctl.model import LAB_NAME, HostSpec, LabSpec, Port
-from labctl.paths import cache_folder
+from labctl.model import LAB_NAME, HostSpec, LabSpec, Port, TapSpec
+from labctl.paths import cache_folder, lab_root
 from labctl.progress import Progress
 from labctl.scenario.catalog import Entry
 from labctl.words import nearest
@@ -46,8 +47,19 @@ def host_names(compose_file: Path) -> list[str]:
     return list(services) if isinstance(services, dict) else []
 
 
-def wanted(entry: Entry, lab: str | None, progress: Progress, *, publish: bool = False) -> LabSpec:
-    """Return the lab that a scenario asks for.
+TOOLS = "tools"  # the service whose image the helpers run
+
+
+def wanted(
+    entry: Entry,
+    lab: str | None,
+    progress: Progress,
+    *,
+    publish: bool = False,
+    tap: TapSpec | None = None,
+    calls: bool = False,
+) -> LabSpec:
+    """Return the lab that a scenario asks for, with a tap on its wire and its hosts under strace where that is wanted.
 
     Raises:
         UsageError: the lab's name is none, the scenario has problems, or compose.yaml holds what labctl does not honour.
@@ -60,7 +72,15 @@ def wanted(entry: Entry, lab: str | None, progress: Progress, *, publish: bool =
         )
     services = read_services(entry.compose_file, progress)
     hosts = tuple(_host(host, services, entry.compose_file) for host in facts["hosts"])
-    return LabSpec(name, facts["scenario"], hosts, publish, str(entry.compose_file))
+    if calls:
+        hosts = tuple(replace(host, service={**host.service, TRACED: True}) for host in hosts)
+    tools = tools_image(progress) if tap else ""
+    return LabSpec(name, facts["scenario"], hosts, publish, str(entry.compose_file), tap, tools, calls)
+
+
+def tools_image(progress: Progress) -> str:
+    """Return the image of taps: it is labctl's own, whatever Compose file the hosts are in."""
+    return str(read_services(lab_root() / "compose.yaml", progress)[TOOLS]["image"])
 
 
 def _host(name: str, services: Mapping[str, Any], compose_file: Path) -> HostSpec:

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -24,6 +24,8 @@ class StepResult:
     step: AnyStep
     executed: Executed
     failures: tuple[str, ...] = ()
+    began_ns: int = 0
+    ended_ns: int = 0
 
     @property
     def in_background(self) -> bool:
@@ -70,19 +72,30 @@ def play(
     scenario: Scenario,
     on_begin: Callable[[AnyStep], None] = lambda _step: None,
     on_end: Callable[[StepResult], None] = lambda _result: None,
+    *,
+    calls: bool = False,
 ) -> RunResult:
     """Play the steps in their order; later ones are played though an earlier one failed, so that a report is whole.
+
+    Args:
+        engine: where the lab is.
+        lab: its name.
+        scenario: what is played.
+        on_begin: hears of a step before it is played.
+        on_end: hears of its result.
+        calls: play each step under strace.
 
     Raises:
         LabError: a host of the scenario is gone.
     """
     futures: list[Future[StepResult]] = []
-    for step in scenario.steps:
+    for number, step in enumerate(scenario.steps, 1):
         on_begin(step)
+        argv = _argv(step, number, calls=calls)
         if isinstance(step, Step) and step.background:
-            futures.append(_in_background(engine, lab, step))
+            futures.append(_in_background(engine, lab, step, argv))
         else:
-            done = _break(engine, lab, step) if isinstance(step, FaultStep) else _play(engine, lab, step)
+            done = _break(engine, lab, step) if isinstance(step, FaultStep) else _play(engine, lab, step, argv)
             futures.append(Future())
             futures[-1].set_result(done)
             on_end(done)
@@ -93,34 +106,46 @@ def play(
     return RunResult(lab, scenario, results)
 
 
+def _argv(step: AnyStep, number: int, *, calls: bool) -> list[str]:
+    argv = ["sh", "-c", step.run] if isinstance(step, Step) else []
+    if calls:
+        from labctl.commands.calls import under_strace  # and with it all that reads the wire
+
+        return under_strace(argv, f"step-{number}")
+    return argv
+
+
 def words(step: AnyStep) -> str:
     """Return what a step does, for a reader."""
     return step.say or read_fault(step.fault).told if isinstance(step, FaultStep) else step.say
 
 
 def _break(engine: Engine, lab: str, step: FaultStep) -> StepResult:
-    began = time.monotonic()
+    began, began_ns = time.monotonic(), time.time_ns()
     try:
         inflict(engine, lab, read_fault(step.fault))
     except LabError as error:
-        return StepResult(step, Executed(1, seconds=time.monotonic() - began), (error.what,))
-    return StepResult(step, Executed(0, seconds=time.monotonic() - began))
+        return StepResult(step, Executed(1, seconds=time.monotonic() - began), (error.what,), began_ns, time.time_ns())
+    return StepResult(step, Executed(0, seconds=time.monotonic() - began), (), began_ns, time.time_ns())
 
 
-def _play(engine: Engine, lab: str, step: Step, on_output: Callable[[str, bytes], None] | None = None) -> StepResult:
+def _play(
+    engine: Engine, lab: str, step: Step, argv: Sequence[str], on_output: Callable[[str, bytes], None] | None = None
+) -> StepResult:
     host = engine.look(lab).host(step.on)
     if host is None:
         raise LabError(f"host `{step.on}` is not in lab `{lab}`")
-    began = time.monotonic()
+    began, began_ns = time.monotonic(), time.time_ns()
     try:
-        executed = engine.exec(host, ["sh", "-c", step.run], timeout=step.expect.within, on_output=on_output)
+        executed = engine.exec(host, argv, timeout=step.expect.within, on_output=on_output)
+        failures = judge(step.expect, executed)
     except TimeoutError:
-        late = f"it was not through within {step.expect.within:g} s"
-        return StepResult(step, Executed(124, seconds=time.monotonic() - began), (late,))
-    return StepResult(step, executed, judge(step.expect, executed))
+        failures = (f"it was not through within {step.expect.within:g} s",)
+        executed = Executed(124, seconds=time.monotonic() - began)
+    return StepResult(step, executed, failures, began_ns, time.time_ns())
 
 
-def _in_background(engine: Engine, lab: str, step: Step) -> Future[StepResult]:
+def _in_background(engine: Engine, lab: str, step: Step, argv: Sequence[str]) -> Future[StepResult]:
     """Start a step and return once it shows its `ready` text, has ended, or has had its time."""
     future: Future[StepResult] = Future()
     ready = threading.Event()
@@ -135,7 +160,7 @@ def _in_background(engine: Engine, lab: str, step: Step) -> Future[StepResult]:
 
     def work() -> None:
         try:
-            future.set_result(_play(engine, lab, step, hear))
+            future.set_result(_play(engine, lab, step, argv, hear))
         except BaseException as error:
             future.set_exception(error)
         finally:

@@ -1,19 +1,22 @@
 """`up`: bring a lab up."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labctl.commands.prepare import wanted
+from labctl.commands.prepare import TOOLS, wanted
 from labctl.engine.base import Engine, ImageBuilder
 from labctl.engine.compose import source_digest
 from labctl.engine.lock import lab_lock
 from labctl.errors import LabError
-from labctl.model import Found, FoundHost, HostSpec, LabSpec
+from labctl.model import Found, FoundHost, HostSpec, LabSpec, TapSpec
+from labctl.paths import lab_root
 from labctl.plan import Step, is_complete, plan_up
 from labctl.progress import Progress
 from labctl.scenario.catalog import Entry
 
+READY = "ready"
 BuilderFor = Callable[[Path], ImageBuilder]
 
 
@@ -39,6 +42,8 @@ def up(
     publish: bool = False,
     timeout: float = 30,
     dry_run: bool = False,
+    tap: TapSpec | None = None,
+    calls: bool = False,
 ) -> Upped:
     """Bring a scenario's lab up, or put one right that was left half up.
 
@@ -48,25 +53,42 @@ def up(
         publish: open the hosts' ports on 127.0.0.1.
         timeout: seconds until each port must answer.
         dry_run: only tell the steps.
+        tap: how to capture the lab's wire, from before its first host; None for not at all.
+        calls: run the hosts' programs under strace, so that `labctl trace` shows their socket calls.
 
     Raises:
         LabError: a lab of that name is up already, or the lab could not be brought up; then nothing of it is left.
         UsageError: the scenario has problems.
     """
-    spec = wanted(entry, lab, progress, publish=publish)
+    spec = wanted(entry, lab, progress, publish=publish, tap=tap, calls=calls)
     with lab_lock(spec.name, progress.note):
         found = engine.look(spec.name)
         steps = plan_up(spec, found)
         stale = needs_build(engine, spec, entry.compose_file, everything=build)
+        tools = tap is not None and not _tools_are_current(engine, spec)
         if not dry_run:
             _refuse_taken(spec, found, steps)
             if found:
                 progress.note(f"lab `{spec.name}` was left half up; putting it right")
             if stale:
                 builder_for(entry.compose_file).build(stale, progress)
+            if tools:
+                builder_for(lab_root() / "compose.yaml").build([TOOLS], progress)
             engine.act(spec, steps, progress, timeout=timeout)
-        hosts = () if dry_run else engine.look(spec.name).hosts
-    return Upped(spec.name, spec.scenario, tuple(stale), tuple(map(str, steps)), hosts)
+            _mark_ready(engine, spec)
+        hosts = () if dry_run else tuple(host for host in engine.look(spec.name).hosts if host.role == "host")
+    built = (*stale, TOOLS) if tools else tuple(stale)
+    return Upped(spec.name, spec.scenario, built, tuple(map(str, steps)), hosts)
+
+
+def _mark_ready(engine: Engine, spec: LabSpec) -> None:
+    """Note when the lab was ready: what crossed the wire before were labctl's own questions."""
+    if spec.tap and (tap := engine.look(spec.name).tap):
+        engine.mark_tap(tap, [(time.time_ns(), READY)])
+
+
+def _tools_are_current(engine: Engine, spec: LabSpec) -> bool:
+    return engine.images().get(tagged(spec.tools_image)) == source_digest()
 
 
 def _refuse_taken(spec: LabSpec, found: Found, steps: tuple[Step, ...]) -> None:

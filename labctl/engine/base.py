@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
-from labctl.model import Executed, Found, FoundHost, LabSpec
+from labctl.model import Executed, Found, FoundHost, LabSpec, Tapped
 from labctl.plan import Step
 from labctl.progress import Progress
 
@@ -55,6 +55,19 @@ class Engine(Clearing, Protocol):
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
         """Yield a host's log, a line at a time, without the line's end."""
+
+    def read_tap(self, tap: FoundHost) -> Tapped:
+        """Return what a tap has captured up to now; it goes on.
+
+        Raises:
+            LabError: it does not run, or nothing can be read.
+        """
+
+    def follow_tap(self, tap: FoundHost) -> Iterator[bytes]:
+        """Yield a tap's capture as it grows: one pcap file, cut anywhere. Closing the iterator ends it."""
+
+    def mark_tap(self, tap: FoundHost, marks: Sequence[tuple[int, str]]) -> None:
+        """Note beside the capture what happened when: (nanoseconds since 1970, text); earlier notes go."""
 
 
 class ImageBuilder(Protocol):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from labctl.engine.base import Change
 from labctl.engine.translate import volume_name
 from labctl.errors import LabError
-from labctl.model import Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
+from labctl.model import Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec, Tapped
 from labctl.plan import (
     CreateHost,
     CreateNetwork,
@@ -15,6 +15,7 @@ from labctl.plan import (
     RemoveNetwork,
     RemoveVolume,
     StartHost,
+    StartTap,
     Step,
 )
 from labctl.progress import Progress
@@ -31,6 +32,7 @@ class FakeEngine:
         tags: the images: tag → digest of their sources.
         answers: what a command does: its text → what came of it.
         failing: the host whose start fails.
+        tapped: what a tap has captured.
     """
 
     found: Found = field(default_factory=Found)
@@ -39,6 +41,8 @@ class FakeEngine:
     failing: str = ""
     acted: list[str] = field(default_factory=list)
     log: tuple[bytes, ...] = (b"listening",)
+    tapped: Tapped = field(default_factory=lambda: Tapped(()))
+    marks: list[tuple[int, str]] = field(default_factory=list)
 
     def look(self, lab: str | None = None) -> Found:
         """Report what is there."""
@@ -74,6 +78,9 @@ class FakeEngine:
                     replace(h, state="running") if (h.lab, h.name) == (lab.name, name) else h for h in found.hosts
                 )
                 return replace(found, hosts=tuple(started))
+            case StartTap():
+                tap = FoundHost("id-tap", lab.name, "tap", lab.scenario, role="tap")
+                return replace(found, hosts=(*found.hosts, tap))
             case CreateNetwork(key):
                 network = FoundNetwork(f"id-{key}", lab.name, f"{lab.project}_{key}", key)
                 return replace(found, networks=(*found.networks, network))
@@ -120,3 +127,15 @@ class FakeEngine:
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:  # noqa: ARG002
         """Yield the log that the test laid down."""
         yield from self.log if tail is None else self.log[len(self.log) - tail :]
+
+    def read_tap(self, tap: FoundHost) -> Tapped:  # noqa: ARG002
+        """Return the capture that the test laid down."""
+        return self.tapped
+
+    def follow_tap(self, tap: FoundHost) -> Iterator[bytes]:  # noqa: ARG002
+        """Yield the capture that the test laid down, file by file."""
+        yield from self.tapped.files
+
+    def mark_tap(self, tap: FoundHost, marks: Sequence[tuple[int, str]]) -> None:  # noqa: ARG002
+        """Remember what was noted."""
+        self.marks = list(marks)

@@ -1,5 +1,6 @@
 """A lab's networks: subnets of our own choice, fresh names, labelled as Compose labels them."""
 
+import hashlib
 import ipaddress
 import secrets
 from pathlib import Path
@@ -14,10 +15,17 @@ from labctl.engine.translate import compose_labels
 from labctl.errors import LabError
 from labctl.model import LAB, LabSpec
 
+BRIDGE = "com.docker.network.bridge.name"
+
 
 def network_name(lab: LabSpec, key: str) -> str:
     """Return a fresh name: engine 20.10 can keep a removed network half alive (moby#43286), and then its name is spoilt."""
     return f"{lab.project}_{key}_{secrets.token_hex(2)}"
+
+
+def bridge_name(network: str) -> str:
+    """Return the name of a network's bridge, known before it exists: a tap waits for it. Linux takes 15 octets."""
+    return f"lab-{hashlib.sha256(network.encode()).hexdigest()[:10]}"
 
 
 def create_network(api: APIClient, lab: LabSpec, key: str, name: str, *, internal: bool) -> None:
@@ -36,6 +44,7 @@ def create_network(api: APIClient, lab: LabSpec, key: str, name: str, *, interna
                 name,
                 "bridge",
                 ipam=IPAMConfig(pool_configs=pools),
+                options={BRIDGE: bridge_name(name)},
                 labels=labels,
                 internal=internal,
                 enable_ipv6=ipv6,
@@ -58,7 +67,8 @@ def create_network(api: APIClient, lab: LabSpec, key: str, name: str, *, interna
 def create_ipv4_only(api: APIClient, name: str, subnet: str, labels: dict[str, str]) -> None:
     """Create the lab's network on an engine whose kernel has no IPv6."""
     pools = IPAMConfig(pool_configs=[IPAMPool(subnet)])
-    api.create_network(name, "bridge", ipam=pools, labels=labels, internal=True)
+    options = {BRIDGE: bridge_name(name)}
+    api.create_network(name, "bridge", ipam=pools, options=options, labels=labels, internal=True)
 
 
 def _taken(api: APIClient) -> list[IPNetwork]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from labctl.engine.endpoint import find_endpoint
 from labctl.errors import LabError
-from labctl.model import LAB, ROLE, SCENARIO, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
+from labctl.model import CALLS, LAB, ROLE, SCENARIO, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
 from labctl.plan import Step
 from labctl.progress import Progress
 
@@ -148,6 +148,8 @@ def read_container(item: dict[str, Any]) -> FoundHost:
         digest=labels.get("com.docker.compose.config-hash", ""),
         image_id=item["ImageID"],
         addresses=tuple(a for a in (lab.get("IPAddress"), lab.get("GlobalIPv6Address")) if a),
+        mac=lab.get("MacAddress") or "",
+        traced=CALLS in labels,
         published=tuple(sorted(published)),
         labels={key: value for key, value in labels.items() if key.startswith("labctl.")},
     )

@@ -17,22 +17,23 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.tls import TLSConfig
 
-from labctl.engine import failures
+from labctl.engine import failures, taps
 from labctl.engine.base import Change
 from labctl.engine.endpoint import Endpoint, find_endpoint
 from labctl.engine.networks import create_network, network_name
 from labctl.engine.peek import look
 from labctl.engine.readiness import wait_ready
 from labctl.engine.removal import Kind, RefusalError, remove
-from labctl.engine.translate import compose_labels, container_body, container_name, volume_name
+from labctl.engine.translate import TRACED, compose_labels, container_body, container_name, trace_calls, volume_name
 from labctl.errors import LabError
-from labctl.model import SOURCE, Executed, Found, FoundHost, LabSpec
+from labctl.model import SOURCE, Executed, Found, FoundHost, LabSpec, Tapped
 from labctl.plan import (
     LAB_NETWORK,
     CreateHost,
     CreateNetwork,
     CreateVolume,
     StartHost,
+    StartTap,
     Step,
     Wait,
     publish_network,
@@ -239,6 +240,20 @@ class DockerEngine:
         if rest:
             yield rest
 
+    # -- the wire -----------------------------------------------------------------------------------------------------
+
+    def read_tap(self, tap: FoundHost) -> Tapped:
+        """Return what a tap has captured up to now; see `Engine.read_tap`."""
+        return taps.read(self.api, tap)
+
+    def follow_tap(self, tap: FoundHost) -> Iterator[bytes]:
+        """Yield a tap's capture as it grows; see `Engine.follow_tap`."""
+        return taps.follow(self.api, tap)
+
+    def mark_tap(self, tap: FoundHost, marks: Sequence[tuple[int, str]]) -> None:
+        """Note beside the capture what happened when; see `Engine.mark_tap`."""
+        taps.mark(self.api, tap, marks)
+
 
 class _Action:
     """One run of a plan's steps against the engine."""
@@ -273,7 +288,7 @@ class _Action:
         remove(steps, self.delete, self.progress)
         creations = _of(steps, CreateHost)
         starts = _of(steps, StartHost)
-        if not starts and not _of(steps, Wait):
+        if not starts and not _of(steps, Wait) and not _of(steps, StartTap):
             return
         with failures.Watch(self.api, self.lab.name) as watch:
             for network in self.engine.look(self.lab.name).networks:
@@ -283,7 +298,9 @@ class _Action:
                 self.networks[step.key] = network_name(self.lab, step.key)
             # A container needs its networks when it starts, not when it is created.
             created = [pool.submit(self.create_host, step) for step in creations]
-            _all([*created, *(pool.submit(self.create_network, step) for step in _of(steps, CreateNetwork))])
+            networks = [pool.submit(self.create_network, step) for step in _of(steps, CreateNetwork)]
+            listening = [pool.submit(self.start_tap, step) for step in _of(steps, StartTap)]
+            _all([*created, *networks, *listening])
             publishing = {step.host.name for step in creations if step.publish}
             _all([pool.submit(self.start_host, step.name, step.name in publishing) for step in starts])
             for waiting in _of(steps, Wait):
@@ -317,12 +334,22 @@ class _Action:
         self.progress.update(name, "creating")
         body = container_body(self.lab, step.host, self.networks[LAB_NETWORK], publish=step.publish)
         try:
+            if step.host.service.get(TRACED):
+                image = self.api.inspect_image(step.host.image)  # type: ignore[no-untyped-call]
+                trace_calls(body, image["Config"])
             self.api.create_container_from_config(body, container)  # type: ignore[no-untyped-call]
         except ImageNotFound as error:
             raise failures.no_image(step.host.image) from error
         except APIError as error:
             raise failures.not_started(self.api, self.lab, name, error) from error
         self.made_hosts.append(container)
+
+    def start_tap(self, step: StartTap) -> None:
+        """Start a tap beside the making of its network; it waits for the bridge, and hosts wait for it."""
+        self.progress.update("tap", "starting")
+        self.made_hosts.append(taps.container_of(self.lab))
+        taps.start(self.api, self.lab, step.spec, self.networks[LAB_NETWORK])
+        self.progress.done("tap", "listening")
 
     def start_host(self, name: str, publish: bool) -> None:
         container = container_name(self.lab, name)

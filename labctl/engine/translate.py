@@ -9,12 +9,20 @@ from typing import Any
 
 from labctl import __version__
 from labctl.errors import UsageError
-from labctl.model import LAB, ROLE, SCENARIO, VERSION, HostSpec, LabSpec
+from labctl.model import CALLS, LAB, ROLE, SCENARIO, VERSION, HostSpec, LabSpec
 
 NANOSECONDS = {"us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 # labctl asks for readiness itself, so a healthcheck each second would only cost: 60 ms of CPU apiece.
 HEALTH_INTERVAL = 30 * 10**9
 
+TRACED = "x-labctl-calls"  # our own key: the host's program runs under strace
+CALLS_FOLDER = "/run/lab-calls"  # where it writes
+TRACED_CALLS = (
+    "socket,socketpair,bind,listen,accept,accept4,connect,sendto,sendmsg,sendmmsg,recvfrom,recvmsg,recvmmsg,read,readv,write,writev,sendfile,"
+    "shutdown,close,setsockopt,getsockopt,poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,epoll_pwait2"
+)
+STRACE = ("strace", "-f", "-q", "--seccomp-bpf", "--kill-on-exit", "-yy", "-s", "64", "-e", f"trace={TRACED_CALLS}", "-e", "signal=none",
+           "--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns")  # fmt: skip
 # Keys that need nothing here: read elsewhere, or without meaning for a single container.
 READ_ELSEWHERE = {"build", "profiles", "expose", "depends_on", "networks", "image", "pull_policy", "volumes", "labels"}
 Translation = Mapping[str, tuple[str, Callable[[Any], Any]]]  # Compose key → (API key, how its value is read)
@@ -123,9 +131,20 @@ def container_body(lab: LabSpec, host: HostSpec, network: str, *, publish: bool)
         grants["PortBindings"] = {
             str(port): [{"HostIp": "127.0.0.1", "HostPort": str(port.number)}] for port in host.ports
         }
+    if service.get(TRACED):
+        grants["Tmpfs"] = {**grants.get("Tmpfs", {}), CALLS_FOLDER: "mode=1777,size=64m"}
+        body["Labels"][CALLS] = "strace"
     body["HostConfig"] = grants
     body["NetworkingConfig"] = {"EndpointsConfig": {network: {"Aliases": aliases(host)}}}
     return body
+
+
+def trace_calls(body: dict[str, Any], image: Mapping[str, Any]) -> None:
+    """Have a host's program run under strace: what it would run is in its own body, or in its image's configuration."""
+    entrypoint = body.get("Entrypoint") or image.get("Entrypoint") or []
+    command = body.get("Cmd") or (image.get("Cmd") if not body.get("Entrypoint") else None) or []
+    body["Entrypoint"] = [*STRACE, "-o", f"{CALLS_FOLDER}/server", "--", *entrypoint]
+    body["Cmd"] = list(command)
 
 
 def aliases(host: HostSpec) -> list[str]:

@@ -4,14 +4,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 
 from labctl.errors import UsageError
 from labctl.faults.read import read_fault
-from labctl.scenario.schema import FAULT, RUN, Background, Expect, FaultStep, Part, Question, Scenario, Step, Text
+from labctl.scenario.parts import Part
+from labctl.scenario.schema import FAULT, RUN, Background, Expect, FaultStep, Question, Scenario, Step, Text
+from labctl.scenario.wire import WireItem
 from labctl.words import nearest
 
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -134,6 +136,7 @@ def _cross_checks(data: dict[str, Any], root: yaml.Node, file: str, known_hosts:
             yield Problem(file, *place, f"hosts[{index}]", f"host `{host}` is listed twice")
     steps = data.get("steps")
     for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        yield from _wire_checks(step, index, root, file, list(hosts.values()))
         if isinstance(step, dict) and isinstance(step.get("fault"), str) and hosts:
             yield from _fault_problem(step["fault"], index, list(hosts.values()), root, file)
         for on in _texts([step.get("on")] if isinstance(step, dict) else None).values():
@@ -143,6 +146,25 @@ def _cross_checks(data: dict[str, Any], root: yaml.Node, file: str, known_hosts:
                 yield Problem(
                     file, *place, f"steps[{index}].on", f"host `{on}` is not among the scenario's hosts{known}"
                 )
+
+
+def _wire_checks(step: object, index: int, root: yaml.Node, file: str, hosts: Sequence[str]) -> Iterator[Problem]:
+    """Find hosts in expectations of the wire that take no part."""
+    items = step.get("wire") if isinstance(step, dict) else None
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        for word, said in item.items() if isinstance(item, dict) else ():
+            for key in ("from", "to", "first", "on"):
+                place = said.get(key) if isinstance(said, dict) else None
+                host = place.partition(":")[0] if isinstance(place, str) else ""
+                if host and hosts and host not in hosts:
+                    loc = ("steps", index, "wire", number, word, key)
+                    known = nearest(host, hosts)
+                    yield Problem(
+                        file,
+                        *_place(_find(root, loc)),
+                        _path(loc),
+                        f"host `{host}` is not among the scenario's hosts{known}",
+                    )
 
 
 def _fault_problem(text: str, index: int, hosts: list[str], root: yaml.Node, file: str) -> Iterator[Problem]:
@@ -167,7 +189,8 @@ def _problem(root: yaml.Node, file: str, loc: tuple[int | str, ...], item: Any) 
     loc = tuple(part for part in loc if not (isinstance(part, str) and part in INTERNAL))
     kind, message = item["type"], item["msg"]
     if kind == "extra_forbidden":
-        message = f"unknown key `{loc[-1]}`{nearest(str(loc[-1]), model.model_fields)}"
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        message = f"unknown key `{loc[-1]}`{nearest(str(loc[-1]), known)}"
     elif kind == "missing":
         message = f"key `{loc[-1]}` is missing"
     elif kind == "value_error":
@@ -190,7 +213,23 @@ def _model_at(loc: tuple[int | str, ...]) -> type[Part]:
         "stdout": Text,
         "stderr": Text,
     }
+    if "wire" in loc:
+        return _wire_model_at(loc[loc.index("wire") + 1 :])
     return next((names[part] for part in reversed(loc) if isinstance(part, str) and part in names), Scenario)
+
+
+def _wire_model_at(loc: tuple[int | str, ...]) -> type[Part]:
+    """Return the model of a word of the wire, or of its particulars: their names depend on the word."""
+    model: type[Part] = WireItem
+    for part in loc:
+        field = next((item for name, item in model.model_fields.items() if part in (name, item.alias)), None)
+        inner = (
+            [item for item in get_args(field.annotation) if isinstance(item, type) and issubclass(item, Part)]
+            if field
+            else []
+        )
+        model = inner[0] if inner else model
+    return model
 
 
 def _short(value: object) -> str:

@@ -6,51 +6,14 @@ Strict and closed: an unknown key is an error, and so is a number where text is 
 import re
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from labctl.faults.read import VERBS, read_fault
+from labctl.scenario.parts import Part, Seconds
+from labctl.scenario.wire import WireItem
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
-DURATION = r"^\d+(\.\d+)?(ms|s|m)$"
-
-
-def seconds(value: object) -> object:
-    """Read a duration with its unit written out: `40ms`, `5s`, `2m`.
-
-    Raises:
-        ValueError: it has no unit, or another one.
-    """
-    if isinstance(value, float):  # read already: a model is validated from its own dump
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError("a duration with its unit is expected, such as `500ms`, `5s` or `2m`")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-Seconds = Annotated[
-    float,
-    BeforeValidator(seconds, json_schema_input_type=Annotated[str, Field(pattern=DURATION, examples=["5s", "500ms"])]),
-]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="a service of compose.yaml")]
 ScenarioName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-
-
-class Part(BaseModel):
-    """What all parts of a file share: closed, strict, unchanging."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Text(Part):
@@ -96,6 +59,7 @@ class Step(Part):
     run: str = Field(min_length=1, description="a command for the host's shell")
     background: Background | None = None
     expect: Expect = Field(default_factory=lambda: Expect.model_validate({}))
+    wire: tuple[WireItem, ...] = Field((), description="what its packets and socket calls must show")
 
 
 class FaultStep(Part):

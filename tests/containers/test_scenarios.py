@@ -14,7 +14,7 @@ def test_passes(labctl, entry, tmp_path):
         "run", entry.name, "--lab", lab, "--junit", str(tmp_path / "j.xml"), "--report", str(tmp_path / "report")
     )
     assert f"{entry.name} passed" in done.stdout
-    suite = ElementTree.parse(tmp_path / "j.xml").getroot()  # noqa: S314 - our own file
+    suite = ElementTree.parse(tmp_path / "j.xml").getroot()
     assert int(suite.get("tests")) > 0
     assert suite.get("failures") == "0"
     assert (tmp_path / "report" / "report.json").exists()

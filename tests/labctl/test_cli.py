@@ -177,6 +177,6 @@ class TestSeams:
             lesson.steps[0], Executed(1, b"\x00\x1b<&>\xff", b""), ("exit code 0 was expected, it was 1",)
         )
         write_junit(tmp_path / "j.xml", RunResult("lab", lesson, (failed,)))
-        suite = ElementTree.parse(tmp_path / "j.xml").getroot()  # noqa: S314 - our own file
+        suite = ElementTree.parse(tmp_path / "j.xml").getroot()
         assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
         assert suite.find("testcase/failure").get("message") == "exit code 0 was expected, it was 1"

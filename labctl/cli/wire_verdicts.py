@@ -1,0 +1,74 @@
+"""What a played scenario showed on the wire: verdicts, evidence, the ladder; and the trace as files of a report."""
+
+from pathlib import Path
+
+import click
+
+from labctl.cli.trace import print_ladder, speaks_unicode, terminal_width, use_colour
+from labctl.cli.verdicts import Verdicts
+from labctl.commands.calls import read_calls
+from labctl.commands.pictures import Choice, ladder_of, write_picture
+from labctl.commands.run import RunResult
+from labctl.commands.trace import Seen, see_settled
+from labctl.commands.wire import WireVerdict, judge_wire, mark_steps
+from labctl.engine.base import Engine
+from labctl.wire.ladder import lay_out
+from labctl.wire.terminal import TextLadder
+
+FILES = ("trace.pcapng", "trace.html", "trace.svg", "trace.txt")
+AROUND = 3  # frames before and after the evidence that a cut of the ladder shows
+MOST = 24  # frames of a cut
+
+
+def look_at_the_wire(engine: Engine, played: RunResult, verdicts: Verdicts, *, draw: bool) -> tuple[RunResult, Seen]:
+    """Judge what the steps expect of the wire, print it, and draw the ladder where that is wanted."""
+    begin = min((step.began_ns for step in played.steps if step.began_ns), default=0)
+    seen = see_settled(engine, played.lab, begin, lambda found: read_calls(engine, found))
+    judged, found = judge_wire(played, seen)
+    seen = mark_steps(judged, seen)
+    if found:
+        verdicts.note(click.style("On the wire", bold=True))
+        for item in found:
+            verdicts.note(_line(item))
+            if not item.verdict.met:
+                for line in _cut(seen, item):
+                    verdicts.note(f"      {line}")
+        verdicts.note("")
+    for problem in seen.trace.problems:
+        verdicts.note(click.style(f"the capture is not whole: {problem}", fg="yellow"))
+    if seen.trace.dropped:
+        verdicts.note(
+            click.style(f"the capture lost {seen.trace.dropped} frames; `--buffer` gives it more room", fg="yellow")
+        )
+    if draw and not verdicts.silent:
+        print_ladder(ladder_of(seen, Choice()))
+        verdicts.note("")
+    return judged, seen
+
+
+def _line(item: WireVerdict) -> str:
+    verdict = item.verdict
+    sign = click.style("✓", fg="green") if verdict.met else click.style("✗", fg="red")
+    return f"{item.step:2}  {sign} {verdict}"
+
+
+def _cut(seen: Seen, item: WireVerdict) -> list[str]:
+    """Return the part of the ladder that shows why an expectation was not met."""
+    frames = item.verdict.frames
+    if not frames:
+        return []
+    numbers: set[int] = set()
+    for conversation in {seen.trace.of.get(frame, 0) for frame in frames}:
+        found = seen.trace.conversation(conversation)
+        packets = [packet.number for packet in found.packets] if found else []
+        places = [packets.index(frame) for frame in frames if frame in packets]
+        for place in places:
+            numbers.update(packets[max(0, place - AROUND) : place + AROUND + 1])
+    drawing = TextLadder(terminal_width() - 6, colour=use_colour(), ascii_only=not speaks_unicode())
+    return list(drawing.draw(lay_out(seen.trace, frames=sorted(numbers)[:MOST])))
+
+
+def write_trace(folder: Path, seen: Seen) -> None:
+    """Write the trace into a report's folder: the capture, the page, the picture, the text."""
+    for name in FILES:
+        write_picture(seen, folder / name, Choice())

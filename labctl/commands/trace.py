@@ -1,0 +1,198 @@
+"""`trace`: what crossed a lab's wire, from its tap or from a file; and how a picture of it is asked for."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labctl import __version__
+from labctl.commands.names import names_of
+from labctl.commands.up import READY
+from labctl.engine.base import Engine
+from labctl.errors import LabError, UsageError
+from labctl.model import Found, FoundHost, LabSpec, TapSpec
+from labctl.plan import StartTap
+from labctl.progress import Progress
+from labctl.wire.build import TraceBuilder, build_trace
+from labctl.wire.capture import Capture, CaptureError, read_capture
+from labctl.wire.ladder import Mark
+from labctl.wire.model import Call, Trace
+from labctl.wire.packet import read_packet
+from labctl.wire.pcap import Stream
+from labctl.words import nearest
+
+SETTLE = 0.3  # seconds at most for the last segments of a connection to cross
+POLL = 0.03
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was captured, and what it shows.
+
+    Args:
+        name: of the lab or the file.
+        capture: the frames, to be written again.
+        trace: what they show.
+        marks: what labctl did meanwhile.
+        ready_ns: when the lab was ready; 0 where that is not known.
+    """
+
+    name: str
+    capture: Capture
+    trace: Trace
+    marks: tuple[Mark, ...] = field(default=())
+    ready_ns: int = 0
+    summary: str = ""
+
+
+def see(engine: Engine, lab: str | None, *, calls: Callable[[Found], Sequence[Call]] | None = None) -> Seen:
+    """Return what a lab's tap has captured up to now.
+
+    Raises:
+        UsageError: no such lab, or several and none was named.
+        LabError: it has no tap.
+    """
+    found = choose(engine, lab)
+    tap = tap_of(found)
+    capture, marks = read_tap(engine, tap, found)
+    trace = build_trace(capture)
+    if calls:
+        from labctl.wire.tie import tie
+
+        tie(trace, calls(found))
+    ready = next((when for when, text in marks if text == READY), 0)
+    steps = tuple(_mark(when, text) for when, text in marks if text != READY)
+    return Seen(tap.lab, capture, trace, steps, ready)
+
+
+def _mark(when: int, text: str) -> Mark:
+    """Read a note beside the capture: a step, with its verdict in front."""
+    passed = {"✓": True, "✗": False}.get(text[:1])
+    return Mark(when, text if passed is None else text[2:], passed)
+
+
+def keep_marks(engine: Engine, seen: Seen, lab: str) -> None:
+    """Note the steps beside the capture of a lab that stays up, so that `labctl trace` shows them later."""
+    tap = engine.look(lab).tap
+    if tap:
+        signs = {True: "✓ ", False: "✗ ", None: ""}
+        steps = [(mark.time_ns, signs[mark.passed] + mark.text) for mark in seen.marks]
+        engine.mark_tap(tap, [(seen.ready_ns, READY), *steps])
+
+
+def see_file(path: Path) -> Seen:
+    """Return what a capture file holds.
+
+    Raises:
+        UsageError: it cannot be read, or is no capture file.
+    """
+    try:
+        capture = read_capture(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"the capture cannot be read: {error.strerror}", where=str(path)) from error
+    except CaptureError as error:
+        raise UsageError(f"this is no capture: {error}", where=str(path), hint="pcapng and pcap are read") from error
+    return Seen(path.name, capture, build_trace(capture))
+
+
+def choose(engine: Engine, lab: str | None) -> Found:
+    """Return all that there is of the lab that is meant; see `see` for what it raises."""
+    there = engine.look()
+    if lab is None and len(there.labs) > 1:
+        names = ", ".join(f"`{name}`" for name in there.labs)
+        raise UsageError(f"several labs are up: {names}", hint="say which: `labctl trace LAB`")
+    if not there.labs:
+        raise LabError("no lab is up", hint="`labctl up tcp-demo --tap` brings one up and captures its wire")
+    if lab is not None and lab not in there.labs:
+        raise UsageError(f"there is no lab `{lab}`{nearest(lab, there.labs)}", hint="`labctl ls` shows what is up")
+    return there.of(lab or there.labs[0])
+
+
+def tap_of(found: Found) -> FoundHost:
+    """Return a lab's tap.
+
+    Raises:
+        LabError: it has none.
+    """
+    if found.tap is None:
+        lab, scenario = found.labs[0], found.hosts[0].scenario if found.hosts else "SCENARIO"
+        raise LabError(
+            f"lab `{lab}` has no tap",
+            hint=f"`labctl up {scenario} --tap` captures from the first frame; `labctl trace {lab} --follow` from now on",
+        )
+    return found.tap
+
+
+def read_tap(engine: Engine, tap: FoundHost, found: Found) -> tuple[Capture, tuple[tuple[int, str], ...]]:
+    """Return a tap's capture with its hosts' names, and what labctl noted beside it."""
+    tapped = engine.read_tap(tap)
+    whole = Capture(names=names_of(found), dropped=tapped.dropped, application=f"labctl {__version__}")
+    whole.comments.append(f"lab {tap.lab}, scenario {tap.scenario}")
+    for octets in tapped.files:
+        part = read_capture(octets)
+        whole.frames += part.frames
+        for interface in part.interfaces:
+            interface.name, interface.filter = tapped.bridge, tapped.spec.filter
+        whole.interfaces = whole.interfaces or part.interfaces
+        # A last record that is not whole is being written at this moment; anywhere else it is a loss.
+        if part.problem and octets is not tapped.files[-1]:
+            whole.problem = part.problem
+    gone = tapped.received - len(whole.frames)
+    if len(tapped.files) > 1 and gone > 0:
+        whole.problem = f"the ring of {tapped.spec.ring_mb} MB went round: the first {gone} frames are gone"
+    return whole, tapped.marks
+
+
+def see_settled(
+    engine: Engine, lab: str, since_ns: int, read_calls: Callable[[Found], Sequence[Call]] | None = None
+) -> Seen:
+    """Return what was seen, once the connections begun since then are closed; after `SETTLE` s, however they stand."""
+    deadline = time.monotonic() + SETTLE
+    while True:
+        seen = see(engine, lab, calls=read_calls)
+        late = [item for item in seen.trace.conversations if item.kind == "TCP" and item.packets[0].time_ns >= since_ns]
+        if time.monotonic() > deadline or all(item.answerer.packets == 0 or _is_over(item) for item in late):
+            return seen
+        time.sleep(POLL)
+
+
+def _is_over(conversation: object) -> bool:
+    events = getattr(conversation, "events", ())
+    return any(event.kind in ("closed", "reset", "refused") for event in events)
+
+
+def start_tap(engine: Engine, found: Found, image: str, spec: TapSpec, progress: Progress) -> FoundHost:
+    """Start a tap on a lab that runs already, and return it."""
+    lab = found.labs[0]
+    scenario = found.hosts[0].scenario if found.hosts else lab
+    engine.act(LabSpec(lab, scenario, (), tap=spec, tools_image=image), (StartTap(spec),), progress)
+    return tap_of(engine.look(lab))
+
+
+class Live:
+    """A trace that grows with the wire."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.builder = TraceBuilder(names)
+        self._stream = Stream()
+        self._number = 0
+
+    def feed(self, octets: bytes) -> int:
+        """Take octets of the capture; return the number of the last frame that is whole.
+
+        Raises:
+            ValueError: they are no capture.
+        """
+        packets = []
+        for frame in self._stream.feed(octets):
+            self._number += 1
+            packets.append(read_packet(self._number, frame))
+        self.builder.feed(packets)
+        return self._number
+
+
+def follow(engine: Engine, tap: FoundHost, found: Found) -> Iterator[tuple[Live, int]]:
+    """Yield the growing trace with the number of its newest frame, each time there is something new."""
+    live = Live(names_of(found))
+    for octets in engine.follow_tap(tap):
+        yield live, live.feed(octets)

@@ -1,0 +1,95 @@
+"""A trace as plain values, for `--json` and for programs; the format carries a version where it is printed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from labctl.wire.describe import detail, label, relative_ack, relative_seq
+from labctl.wire.ladder import Mark
+from labctl.wire.model import ACK, Call, Conversation, Event, Packet, Side, Trace
+
+
+def trace_facts(trace: Trace, marks: Sequence[Mark] = ()) -> dict[str, Any]:
+    """Return all that a trace holds, octets as hexadecimal text."""
+    conversations = {item.number: item for item in trace.conversations}
+    return {
+        "hosts": trace.hosts,
+        "names": trace.names,
+        "dropped": trace.dropped,
+        "problems": trace.problems,
+        "marks": [{"time_ns": mark.time_ns, "text": mark.text, "passed": mark.passed} for mark in marks],
+        "conversations": [conversation_facts(item) for item in trace.conversations],
+        "packets": [
+            packet_facts(packet, conversations.get(trace.of.get(packet.number, 0))) for packet in trace.packets
+        ],
+        "calls": [call_facts(call) for call in trace.calls],
+    }
+
+
+def conversation_facts(conversation: Conversation) -> dict[str, Any]:
+    """Return a conversation without its packets, which are listed by themselves."""
+    return {
+        "number": conversation.number,
+        "kind": conversation.topic or conversation.kind,
+        "opener": _side(conversation.opener),
+        "answerer": _side(conversation.answerer),
+        "frames": [packet.number for packet in conversation.packets],
+        "seconds": round(conversation.seconds, 6),
+        "events": [event_facts(event) for event in conversation.events],
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "host": side.host,
+        "address": side.address,
+        "port": side.port,
+        "packets": side.packets,
+        "octets": side.octets,
+        "states": [{"frame": frame, "state": state.value} for frame, state in side.states],
+    }
+
+
+def event_facts(event: Event) -> dict[str, Any]:
+    """Return an event."""
+    return {
+        "kind": event.kind,
+        "frame": event.frame,
+        "frames": list(event.frames),
+        "by": event.by,
+        "text": event.text,
+        "rfc": event.rfc,
+    }
+
+
+def packet_facts(packet: Packet, conversation: Conversation | None) -> dict[str, Any]:
+    """Return a packet; sequence numbers are counted from the first, as the ladder shows them."""
+    facts: dict[str, Any] = {
+        "frame": packet.number,
+        "time_ns": packet.time_ns,
+        "conversation": conversation.number if conversation else 0,
+        "kind": packet.kind,
+        "source": packet.source,
+        "target": packet.target,
+        "source_port": packet.source_port,
+        "target_port": packet.target_port,
+        "length": packet.length,
+        "payload": packet.payload,
+        "text": label(packet, conversation),
+        "detail": detail(packet, conversation),
+    }
+    if packet.kind == "TCP" and conversation and packet.source_port is not None:
+        facts |= {"flags": packet.flag_names, "seq": relative_seq(packet, conversation), "window": packet.window}
+        facts["ack"] = relative_ack(packet, conversation) if packet.flags & ACK else None
+    if packet.problem:
+        facts["problem"] = packet.problem
+    return facts
+
+
+def call_facts(call: Call) -> dict[str, Any]:
+    """Return a call."""
+    return {
+        "host": call.host, "process": call.process, "program": call.program, "time_ns": call.time_ns, "seconds": call.seconds,
+        "name": call.name,
+        "descriptor": call.descriptor, "result": call.result, "error": call.error, "arguments": call.text, "local": call.local,
+        "peer": call.peer, "conversation": call.conversation, "frames": list(call.frames),
+    }  # fmt: skip

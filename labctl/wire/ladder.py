@@ -1,0 +1,338 @@
+"""A ladder, before it is drawn: hosts are lanes, packets are rungs, calls stand at their lane. Renderers read rows and nothing else."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+from labctl.wire.describe import call_text, detail, duration, is_noise, label
+from labctl.wire.model import Call, Conversation, Packet, Trace
+from labctl.wire.pause import no_collection
+from labctl.wire.strace import WAITS
+
+Tone = Literal["plain", "note", "bad"]
+BAD = {"retransmission", "fast retransmission", "spurious retransmission", "lost segment", "reset", "refused", "unreachable", "unanswered",
+       "zero window", "cut short", "out of order"}  # fmt: skip
+NEAR_NS = 1_000_000  # a wait ends this soon after the packet that it was for
+EVERYONE = ""  # the lane of a group or of all hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something labctl did, between packets: a step of the scenario; `passed` where it was judged."""
+
+    time_ns: int
+    text: str
+    passed: bool | None = None
+    step: int = 0
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of a ladder.
+
+    Args:
+        kind: packet, call, conversation (its first sight), or mark.
+        time_ns: when.
+        text: what it is, in a few words.
+        source, target: lanes; of a call only the source. `EVERYONE` is a group.
+        frame: its number; 0 for what is no packet.
+        conversation: its number, 0 for none.
+        protocol: how it is coloured: TCP, UDP, ICMP, ARP, DNS.
+        detail: what the text leaves out.
+        notes: events and changes of state.
+        states: (lane, state) that it led to.
+        end_ns: when a call returned.
+    """
+
+    kind: Literal["packet", "call", "conversation", "mark"]
+    time_ns: int
+    text: str
+    source: str = ""
+    target: str = ""
+    frame: int = 0
+    conversation: int = 0
+    protocol: str = ""
+    detail: str = ""
+    notes: list[str] = field(default_factory=list)
+    states: list[tuple[str, str]] = field(default_factory=list)
+    tone: Tone = "plain"
+    end_ns: int = 0
+    frames: tuple[int, ...] = ()
+    passed: bool | None = None
+
+
+@dataclass(slots=True)
+class Ladder:
+    """What is to be drawn.
+
+    Args:
+        lanes: hosts, from left to right.
+        rows: in the order of time.
+        begin_ns: the time that is called 0.
+        left_out: packets of the trace that are not in it, and why.
+        problems: what is amiss with the capture.
+    """
+
+    lanes: list[str]
+    rows: list[Row]
+    begin_ns: int
+    left_out: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def lay_out(
+    trace: Trace,
+    *,
+    marks: Sequence[Mark] = (),
+    since_ns: int = 0,
+    until_ns: int | None = None,
+    conversations: Iterable[int] | None = None,
+    frames: Iterable[int] | None = None,
+    everything: bool = False,
+) -> Ladder:
+    """Return the ladder of a trace, or of a part of it.
+
+    Args:
+        trace: what was seen.
+        marks: what labctl did meanwhile.
+        since_ns: leave out what was before.
+        until_ns: leave out what was after.
+        conversations: only these.
+        frames: only these.
+        everything: the network's housekeeping too.
+    """
+    with no_collection():
+        return _Layout(trace).build(marks, since_ns, until_ns, conversations, frames, everything)
+
+
+class _Layout:
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.by_number = {item.number: item for item in trace.conversations}
+        self.notes: dict[int, list[str]] = {}
+        self.bad: set[int] = set()
+        self.states: dict[int, list[tuple[str, str]]] = {}
+        self.early: set[int] = set()
+
+    def build(
+        self,
+        marks: Sequence[Mark],
+        since_ns: int,
+        until_ns: int | None,
+        conversations: Iterable[int] | None,
+        frames: Iterable[int] | None,
+        everything: bool,
+    ) -> Ladder:
+        only = None if conversations is None else set(conversations)
+        wanted = None if frames is None else set(frames)
+        left_out: dict[str, int] = {}
+        if (
+            since_ns and only is None
+        ):  # what was asked before is not this lesson's, though its last segments may be late
+            self.early = {
+                item.number
+                for item in self.by_number.values()
+                if item.kind == "TCP" and item.packets[0].time_ns < since_ns
+            }
+        packets: list[Packet] = []
+        all_of = self.trace.packets
+        if (
+            isinstance(frames, range) and all_of and all_of[-1].number == len(all_of)
+        ):  # a live ladder asks for the newest few
+            all_of = all_of[max(0, frames.start - 1) : frames.stop - 1]
+        for packet in all_of:
+            why = self.why_not(packet, since_ns, until_ns, only, wanted, everything)
+            if why:
+                left_out[why] = left_out.get(why, 0) + 1
+            else:
+                packets.append(packet)
+        seen = {self.trace.of.get(packet.number, 0) for packet in packets}
+        for number in seen:
+            if number:
+                self.read(self.by_number[number])
+        calls = [call for call in self.trace.calls if self.takes(call, since_ns, until_ns, only, wanted, seen)]
+        if not everything:
+            told = len(calls)
+            times = [packet.time_ns for packet in packets]
+            calls = [call for call in calls if not is_idle(call, times)]
+            if told > len(calls):
+                left_out["calls that have nothing to do with the wire"] = told - len(calls)
+        rows = self.rows(
+            packets, calls, [mark for mark in marks if mark.time_ns >= since_ns and only is None and wanted is None]
+        )
+        begin = min((row.time_ns for row in rows), default=0)
+        return Ladder(self.lanes(rows), rows, begin, left_out, self.problems())
+
+    def why_not(
+        self,
+        packet: Packet,
+        since_ns: int,
+        until_ns: int | None,
+        only: set[int] | None,
+        wanted: set[int] | None,
+        everything: bool,
+    ) -> str:
+        if wanted is not None:
+            return "" if packet.number in wanted else "not asked for"
+        if packet.time_ns < since_ns or self.trace.of.get(packet.number) in self.early:
+            return "before the lab was ready"
+        if until_ns is not None and packet.time_ns > until_ns:
+            return "later"
+        if only is not None and self.trace.of.get(packet.number) not in only:
+            return "of other conversations"
+        return "housekeeping of the network" if not everything and is_noise(packet) else ""
+
+    def takes(
+        self,
+        call: Call,
+        since_ns: int,
+        until_ns: int | None,
+        only: set[int] | None,
+        wanted: set[int] | None,
+        seen: set[int],
+    ) -> bool:
+        if wanted is not None:
+            return bool(wanted.intersection(call.frames))
+        if only is not None:
+            return call.conversation in only
+        if call.conversation and call.conversation not in seen:
+            return False
+        return call.time_ns >= since_ns and (until_ns is None or call.time_ns <= until_ns)
+
+    def read(self, conversation: Conversation) -> None:
+        """Note what a conversation's events and states have to say beside its packets."""
+        for event in conversation.events:
+            self.notes.setdefault(event.frame, []).append(
+                event.text if event.kind != "retransmission" else f"retransmission: {event.text}"
+            )
+            if event.kind in BAD:
+                self.bad.add(event.frame)
+        for side in conversation.sides:
+            for frame, state in side.states:
+                if frame:
+                    self.states.setdefault(frame, []).append((side.host, state.value))
+
+    def rows(self, packets: Sequence[Packet], calls: Sequence[Call], marks: Sequence[Mark]) -> list[Row]:
+        rows: list[Row] = []
+        begun: set[int] = set()
+        for packet in packets:
+            number = self.trace.of.get(packet.number, 0)
+            conversation = self.by_number.get(number)
+            if conversation and number not in begun:
+                begun.add(number)
+                rows.append(
+                    Row(
+                        "conversation",
+                        packet.time_ns,
+                        conversation.title,
+                        conversation=number,
+                        protocol=self.protocol(packet, conversation),
+                    )
+                )
+            rows.append(self.packet_row(packet, conversation))
+        others = [self.call_row(call) for call in calls]
+        others += [Row("mark", mark.time_ns, mark.text, passed=mark.passed) for mark in marks]
+        if not others:
+            return rows
+        # a mark or call goes before a packet of the same instant: it was the cause
+        order = {"mark": 0, "call": 1, "conversation": 2, "packet": 3}
+        return sorted(rows + others, key=lambda row: (row.time_ns, order[row.kind]))
+
+    def packet_row(self, packet: Packet, conversation: Conversation | None) -> Row:
+        source, target = self.ends(packet, conversation)
+        notes = list(self.notes.get(packet.number, ()))
+        if packet.comment:
+            notes.append(packet.comment)
+        return Row(
+            "packet",
+            packet.time_ns,
+            label(packet, conversation),
+            source,
+            target,
+            packet.number,
+            conversation.number if conversation else 0,
+            self.protocol(packet, conversation),
+            detail(packet, conversation),
+            notes,
+            self.states.get(packet.number, []),
+            "bad" if packet.number in self.bad or packet.problem else "note" if notes else "plain",
+        )
+
+    def ends(self, packet: Packet, conversation: Conversation | None) -> tuple[str, str]:
+        if conversation:
+            for near, far in (conversation.sides, conversation.sides[::-1]):
+                if near.address == packet.source and (
+                    near.port == packet.source_port or packet.kind != conversation.kind
+                ):
+                    return near.host, EVERYONE if is_group(far.address) else far.host
+        target = EVERYONE if is_group(packet.target) else self.trace.name(packet.target)
+        return self.trace.name(packet.source), target
+
+    def call_row(self, call: Call) -> Row:
+        notes = [duration(call.seconds)]
+        return Row(
+            "call", call.time_ns, call_text(call), call.host, "", 0, call.conversation, call.transport, call.program, notes, [],
+            "bad" if call.error and call.error not in ("EAGAIN", "EINPROGRESS") else "plain", call.end_ns, call.frames,
+        )  # fmt: skip
+
+    @staticmethod
+    def protocol(packet: Packet, conversation: Conversation | None) -> str:
+        return conversation.topic or packet.kind if conversation and packet.kind == conversation.kind else packet.kind
+
+    def lanes(self, rows: Sequence[Row]) -> list[str]:
+        """Return the lanes: whoever opens conversations to the left, so that most first arrows point right."""
+        found: dict[str, int] = {}
+        for row in rows:
+            if row.kind in ("packet", "call"):
+                found.setdefault(row.source, 0)
+                if row.kind == "packet" and row.target != EVERYONE:
+                    found.setdefault(row.target, 0)
+        for conversation in self.by_number.values():
+            if conversation.kind in ("TCP", "UDP") and conversation.opener.host in found:
+                found[conversation.opener.host] += 1
+                if conversation.answerer.host in found:
+                    found[conversation.answerer.host] -= 1
+        lanes = sorted(found, key=lambda name: -found[name])
+        return [*lanes, EVERYONE] if any(row.kind == "packet" and row.target == EVERYONE for row in rows) else lanes
+
+    def problems(self) -> list[str]:
+        told = list(self.trace.problems)
+        if self.trace.dropped:
+            told.append(f"the capture lost {self.trace.dropped} frames, for want of buffer: gaps may be its own")
+        return told
+
+
+def is_idle(call: Call, times: Sequence[int]) -> bool:
+    """Tell whether a call has nothing to do with the wire: a wait during which nothing crossed, or a host that speaks to itself.
+
+    Args:
+        call: the call.
+        times: when packets crossed, in nanoseconds, ascending.
+    """
+    if any(place.startswith(("127.", "[::1]")) for place in (call.local, call.peer)):
+        return True
+    if call.conversation:
+        return False
+    if call.name not in WAITS:
+        return (
+            call.transport == "UDP"
+        )  # asked only which of its own addresses it would use (RFC 6724); nothing was sent
+    if call.result == 0:
+        return True
+    return bisect_left(times, call.time_ns - NEAR_NS) == bisect_right(times, call.end_ns + NEAR_NS)
+
+
+@lru_cache(4096)
+def is_group(address: str) -> bool:
+    """Tell whether an address means several hosts: broadcast, or a multicast group (RFC 5771, RFC 4291 section 2.7)."""
+    if ":" in address:
+        return (address.startswith("ff") and len(address.split(":")[0]) == 4) or _is_group_mac(address)
+    first, _, rest = address.partition(".")
+    return first.isdigit() and (224 <= int(first) < 240 or address == "255.255.255.255" or rest.endswith("255.255"))
+
+
+def _is_group_mac(address: str) -> bool:
+    parts = address.split(":")
+    return len(parts) == 6 and all(len(part) == 2 for part in parts) and bool(int(parts[0], 16) & 1)

@@ -1,0 +1,188 @@
+"""The wire of a real lab: captured from its first frame, drawn, judged, and gone with the lab."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import docker
+import pytest
+
+from labctl.wire.build import build_trace
+from labctl.wire.capture import read_capture
+from labctl.wire.model import SYN
+
+ROOT = Path(__file__).parents[2]
+SCENARIO = """\
+scenario: judged
+title: Judged
+hosts: [tcp-server, client]
+steps:
+  - say: Greet.
+    on: client
+    run: lab tcp greet tcp-server 12345
+    wire:
+      - handshake: {from: client, to: "tcp-server:12345"}
+      - close: {first: CLOSER}
+"""
+
+
+@pytest.fixture
+def engine():
+    with closing(docker.from_env()) as client:
+        yield client
+
+
+def tap_of(engine, lab):
+    (tap,) = engine.containers.list(filters={"label": [f"labctl.lab={lab}", "labctl.role=tap"]})
+    return tap
+
+
+class TestTap:
+    def test_captures_from_before_the_first_host_with_no_more_privilege_than_it_needs(self, labctl, engine, tmp_path):
+        lab = labctl.name()
+        labctl("up", "tcp-demo", "--lab", lab, "--tap")
+        tap = tap_of(engine, lab)
+        host = tap.attrs["HostConfig"]
+        assert (host["CapDrop"], sorted(host["CapAdd"]), host["Privileged"]) == (
+            ["ALL"],
+            ["NET_ADMIN", "NET_RAW"],
+            False,
+        )
+        assert host["ReadonlyRootfs"]
+        assert {found["name"] for found in labctl.json("ps", lab)["hosts"]} == {"tcp-server", "client"}
+        for other in engine.containers.list(filters={"label": [f"labctl.lab={lab}", "labctl.role=host"]}):
+            assert other.attrs["State"]["StartedAt"] > tap.attrs["State"]["StartedAt"]
+            assert not other.attrs["HostConfig"]["CapAdd"]
+        labctl("exec", "--lab", lab, "client", "--", "lab", "tcp", "greet", "tcp-server")
+        labctl("trace", lab, "--out", str(tmp_path / "t.pcapng"))
+        capture = read_capture((tmp_path / "t.pcapng").read_bytes())
+        trace = build_trace(capture)
+        assert (capture.dropped, capture.problem) == (0, "")
+        assert set(capture.names.values()) == {"tcp-server", "client"}
+        arp = next(packet.number for packet in trace.packets if packet.kind == "ARP")
+        syn = next(packet.number for packet in trace.packets if packet.flags & SYN)
+        assert arp < syn
+        greeting = [
+            item
+            for item in trace.conversations
+            if item.answerer.name == "tcp-server:12345" and item.answerer.octets == 24
+        ]
+        assert [event.kind for event in greeting[-1].events] == ["handshake", "half-close", "closed"]
+
+    def test_goes_with_the_lab_after_kill_9_too(self, labctl, engine):
+        lab = labctl.name()
+        argv = [sys.executable, "-m", "labctl", "up", "tcp-demo", "--lab", lab, "--tap"]
+        up = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        taps = {"label": [f"labctl.lab={lab}", "labctl.role=tap"]}
+        while not engine.containers.list(all=True, sparse=True, filters=taps):
+            assert time.monotonic() < deadline
+        up.kill()
+        up.wait()
+        labctl("down", lab)
+        mine = {"label": f"labctl.lab={lab}"}
+        assert engine.containers.list(all=True, sparse=True, filters=mine) == []
+        assert engine.networks.list(filters=mine) == []
+        assert engine.volumes.list(filters=mine) == []
+
+    def test_a_filter_that_is_none_fails_up_in_words(self, labctl, engine):
+        lab = labctl.name()
+        told = labctl("up", "tcp-demo", "--lab", lab, "--tap", "--filter", "tcp porter 7", code=1)
+        assert "does not listen" in told.stderr
+        assert "syntax error" in told.stderr
+        assert engine.containers.list(all=True, filters={"label": f"labctl.lab={lab}"}) == []
+
+    def test_a_filter_and_a_snap_length_are_kept_to(self, labctl, tmp_path):
+        lab = labctl.name()
+        labctl("up", "tcp-demo", "--lab", lab, "--tap", "--filter", "udp port 9 or arp", "--snap", "64")
+        labctl("exec", "--lab", lab, "client", "--", "lab", "tcp", "echo", "tcp-server", "7", "x" * 100)
+        labctl("trace", lab, "-o", str(tmp_path / "t.pcapng"))
+        capture = read_capture((tmp_path / "t.pcapng").read_bytes())
+        assert capture.interfaces[0].filter == "udp port 9 or arp"
+        assert capture.interfaces[0].snap == 64
+        assert not any(packet.kind == "TCP" for packet in build_trace(capture).packets)
+
+    def test_a_lab_without_one_says_how_to_get_one_and_follow_starts_one(self, labctl, engine):
+        lab = labctl.name()
+        labctl("up", "tcp-demo", "--lab", lab)
+        assert "--tap" in labctl("trace", lab, code=1).stderr
+        argv = [sys.executable, "-u", "-m", "labctl", "trace", lab, "--follow", "--width", "100"]
+        follow = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            self.watch(labctl, engine, lab, follow)
+            follow.send_signal(signal.SIGINT)
+            follow.communicate(timeout=20)
+            assert follow.returncode == 130
+        finally:
+            follow.kill()
+            follow.communicate()
+
+    def watch(self, labctl, engine, lab, follow):
+        assert "had no tap" in next(line for line in follow.stderr if "no tap" in line)
+        deadline = time.monotonic() + 30
+        while b"listening" not in tap_of(engine, lab).logs():
+            assert time.monotonic() < deadline
+        labctl("exec", "--lab", lab, "client", "--", "lab", "tcp", "greet", "tcp-server")
+        assert '"Thank you' in next(line for line in follow.stdout if "24 octets" in line)
+
+
+class TestRun:
+    def test_the_report_holds_the_trace_with_each_steps_verdict(self, labctl, tmp_path):
+        done = labctl("run", "tcp-demo", "--lab", labctl.name(), "--report", str(tmp_path), "--trace")
+        assert "✓ handshake from client to tcp-server:12345" in done.stdout
+        assert "─SYN─" in done.stdout
+        page = (tmp_path / "trace.html").read_text()
+        data = json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)[1])
+        assert [row[14] for row in data["rows"] if row[0] == 3] == [True] * 5
+        assert read_capture((tmp_path / "trace.pcapng").read_bytes()).problem == ""
+        assert (tmp_path / "trace.svg").read_text().startswith("<svg")
+        assert not list(tmp_path.glob("tap*"))
+
+    def test_an_expectation_that_is_not_met_shows_frames_and_a_cut_of_the_ladder(self, labctl, tmp_path):
+        path = tmp_path / "judged.yaml"
+        path.write_text(SCENARIO.replace("CLOSER", "client"))
+        done = labctl("run", str(path), "--lab", labctl.name(), code=1)
+        assert re.search(r"1  ✗ close from client: tcp-server closed first \(frame \d+\)", done.stdout)
+        assert "tcp-server closes first" in done.stdout
+        assert "─FIN─" in done.stdout
+        assert "judged failed: 0 of 1" in done.stdout
+
+    def test_no_trace_judges_nothing_of_the_wire_and_says_so(self, labctl, tmp_path):
+        path = tmp_path / "judged.yaml"
+        path.write_text(SCENARIO.replace("CLOSER", "client"))
+        done = labctl("run", str(path), "--lab", labctl.name(), "--no-trace")
+        assert "was not judged" in done.stdout
+
+
+class TestCalls:
+    def test_calls_stand_beside_the_segments_that_they_caused(self, labctl):
+        lab = labctl.name()
+        labctl("run", "tcp-demo", "--lab", lab, "--calls", "--keep", "--quiet")
+        facts = labctl.json("trace", lab)
+        (talk,) = [
+            item for item in facts["conversations"] if item["answerer"]["port"] == 7 and item["opener"]["octets"] == 11
+        ]
+        calls = {
+            call["name"]: call
+            for call in facts["calls"]
+            if call["host"] == "client" and call["conversation"] == talk["number"]
+        }
+        packets = {packet["frame"]: packet for packet in facts["packets"]}
+        assert packets[calls["connect"]["frames"][0]]["flags"] == "SYN"
+        assert packets[calls["sendto"]["frames"][0]]["payload"] == 11
+        assert "FIN" in packets[calls["shutdown"]["frames"][0]]["flags"]
+        server = [
+            call for call in facts["calls"] if call["host"] == "tcp-server" and call["conversation"] == talk["number"]
+        ]
+        assert {"accept4", "read", "write", "close"} <= {call["name"] for call in server}
+
+    def test_without_it_no_host_runs_under_strace(self, labctl):
+        lab = labctl.name()
+        labctl("up", "tcp-demo", "--lab", lab, "--tap")
+        assert "strace" not in labctl("exec", "--lab", lab, "tcp-server", "--", "cat", "/proc/1/cmdline").stdout
+        assert labctl.json("trace", lab)["calls"] == []

@@ -1,0 +1,137 @@
+"""Ladders as text, SVG, page and Mermaid: what they say, that they fit, and that nobody's octets get out of them."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from labctl.paths import page_file
+from labctl.wire.html import PLACE, draw_html
+from labctl.wire.ladder import Mark, lay_out
+from labctl.wire.mermaid import draw_mermaid
+from labctl.wire.svg import draw_svg
+from labctl.wire.terminal import TextLadder, width_of
+from tests.wire.frames import ACK, FIN, MS, PSH, Talk, udp
+
+GOLDEN = Path(__file__).parent / "golden"
+EVIL = b"</script><svg onload=alert(1)>\x1b[2J\x00&\"'"
+
+
+def greeting():
+    talk = Talk().opened().b(3, ACK | PSH, 301, 101, b"Thank you for connecting").a(4, ACK, 101, 325)
+    return talk.b(5, FIN | ACK, 325, 101).a(6, FIN | ACK, 101, 326).b(7, ACK, 326, 102)
+
+
+def text(talk, width=100, marks=(), **more):
+    return list(TextLadder(width, colour=False).draw(lay_out(talk.trace, marks=marks, **more)))
+
+
+class TestText:
+    def test_a_greeting(self):
+        """The picture as a whole."""
+        drawn = "\n".join(text(greeting(), marks=[Mark(0, "1. Greet.", True)])) + "\n"
+        assert drawn == (GOLDEN / "greeting.txt").read_text()
+
+    @pytest.mark.parametrize("width", [20, 48, 60, 72, 80, 100, 132, 200])
+    def test_fits_the_width(self, width):
+        talk = greeting().a(
+            300, ACK, 102, 326, "breite Zeichen 漢字漢字漢字漢字 und mehr als hinpasst, viel mehr".encode() * 3
+        )
+        for line in text(
+            talk, width, marks=[Mark(0, "A step with a very long sentence that no terminal has room for " * 3)]
+        ):
+            assert width_of(line) <= max(width, 48), line
+
+    def test_colours_go_by_protocol_and_by_trouble(self):
+        talk = Talk().opened().a(3, ACK, 101, 301, b"data").a(203, ACK, 101, 301, b"data")
+        lines = list(TextLadder(100, colour=True).draw(lay_out(talk.trace)))
+        assert any(line.startswith("\x1b[36m    1") for line in lines)
+        assert any(line.startswith("\x1b[31m    5") for line in lines)
+        assert not any("\x1b" in line for line in text(talk))
+
+    def test_a_terminal_without_unicode_gets_ascii(self):
+        drawn = "\n".join(TextLadder(80, colour=False, ascii_only=True).draw(lay_out(Talk().opened().trace)))
+        assert "SYN" in drawn
+        assert "->|" in drawn
+        assert drawn.isascii()
+
+    def test_octets_of_a_peer_do_not_move_the_cursor(self):
+        assert "\x1b" not in "\n".join(text(Talk().opened().a(3, ACK, 101, 301, b"hello \x1b[2J there")))
+
+    def test_what_is_left_out_is_said(self):
+        talk = Talk().opened().at(9, udp(b"hi"))
+        assert text(talk, since_ns=5 * MS)[-1] == "left out: 3 before the lab was ready"
+
+    def test_nothing_at_all(self):
+        assert text(Talk()) == ["no packets"]
+
+
+class TestSvg:
+    def test_every_line_has_an_accessible_name(self):
+        root = ElementTree.fromstring(
+            draw_svg(lay_out(greeting().trace, marks=[Mark(0, "1. Greet.", False)]), "a title")
+        )
+        space = "{http://www.w3.org/2000/svg}"
+        assert root.get("role") == "img"
+        assert root.find(f"{space}title").text == "a title"
+        names = [item.get("aria-label") for item in root.iter(f"{space}g")]
+        assert "1. Greet., failed" in names
+        assert any(name.startswith("frame 1, 0.000 ms, client to server: SYN; client is SYN-SENT") for name in names)
+        assert all(names)
+
+    def test_octets_of_a_peer_are_text(self):
+        drawn = draw_svg(lay_out(Talk().opened().a(3, ACK, 101, 301, EVIL).trace), "<title>")
+        ElementTree.fromstring(drawn)
+        assert "onload=alert(1)>" not in drawn
+
+    def test_follows_the_readers_mode(self):
+        assert "prefers-color-scheme:dark" in draw_svg(lay_out(greeting().trace), "x")
+
+
+class TestPage:
+    PAGE = page_file().read_text()
+
+    def data(self, talk):
+        page = draw_html(talk.trace, lay_out(talk.trace), self.PAGE, "a title")
+        return page, json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)[1])
+
+    def test_brings_all_it_needs(self):
+        assert self.PAGE.count(PLACE) == 1
+        assert not re.search(r"""(src|href)=["']?https?:|@import|url\(|fetch\(|XMLHttpRequest|WebSocket""", self.PAGE)
+
+    def test_carries_rows_and_octets(self):
+        _, data = self.data(greeting())
+        assert data["lanes"] == ["client", "server"]
+        assert len(data["rows"]) == len(data["octets"]) == 9
+        assert data["conversations"][0]["title"] == "TCP client:4000 → server:7"
+
+    def test_octets_of_a_peer_do_not_end_the_script(self):
+        page, data = self.data(Talk().opened().a(3, ACK, 101, 301, EVIL))
+        assert page.count("</script>") == self.PAGE.count("</script>")
+        assert any("</script>" in item for item in data["texts"])
+
+    def test_keeps_few_octets_of_many_frames(self):
+        talk = Talk().opened()
+        for number in range(4100):
+            talk.a(10 + number, ACK, 101 + 500 * number, 301, b"x" * 500)
+        _, data = self.data(talk)
+        assert max(len(item) for item in data["octets"]) == 128  # 96 octets
+        assert data["lengths"]["4"] == 554
+
+
+class TestMermaid:
+    def test_a_greeting(self):
+        drawn = draw_mermaid(lay_out(greeting().trace))
+        assert drawn.startswith("sequenceDiagram\n    participant H0 as client\n    participant H1 as server\n")
+        assert "    H0->>H1: 1 · 0.0 ms · SYN\n" in drawn
+
+    def test_its_own_signs_are_escaped(self):
+        drawn = draw_mermaid(lay_out(Talk().opened().a(3, ACK, 101, 301, b"end; loop #1 <b> 100%").trace))
+        assert "#59; loop #35;1 #60;b#62; 100#37;" in drawn
+
+
+def test_times_are_of_the_first_row():
+    ladder = lay_out(greeting().trace, since_ns=0)
+    assert (ladder.begin_ns, ladder.rows[-1].time_ns) == (0, 7 * MS)
