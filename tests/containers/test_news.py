@@ -142,7 +142,7 @@ class TestHostile:
     def test_hostile_sessions(self, news):
         before = news.lab.container("news-server")["State"]["StartedAt"]
         told = news.lab.fuzz("nntp", "news-server", 119)
-        assert told["answered"] > 0.9 * told["done"], told
+        assert told["answered"] > 0.8 * told["done"], told
         assert "lab.test" in news("lab news groups news-server")
         state = news.lab.container("news-server")
         assert (state["State"]["StartedAt"], state["RestartCount"]) == (before, 0)

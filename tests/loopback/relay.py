@@ -7,6 +7,7 @@ import smtplib
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import yaml
@@ -89,10 +90,12 @@ class Relay:
 
     def wait_empty(self, timeout=15):
         """Wait until the queue holds nothing."""
-        import time
+        self.wait_left(0, timeout)
 
+    def wait_left(self, count, timeout=15):
+        """Wait until the queue holds so many messages: what a host has taken leaves it a moment later."""
         deadline = time.monotonic() + timeout
-        while self.messages():
+        while len(self.messages()) != count:
             assert time.monotonic() < deadline, self.messages()
             time.sleep(0.05)
 

@@ -337,6 +337,7 @@ class TestQueueCommand:
         stuck.queue("reload")
         stuck.queue("retry", free)
         sink.wait(1)
+        stuck.wait_left(1)
         assert [(entry["id"], entry["held"]) for entry in stuck.messages()] == [(held, True)]
         assert "1 held" in stuck.queue("summary")
         stuck.queue("retry", "--all")
