@@ -168,7 +168,7 @@ def main() -> None:
     options = parser.parse_args()
     subprocess.run([ROOT / "bin" / "labctl", "build", "-q"], check=True)
     compose = ensure_compose(Silent()).command
-    subprocess.run([*compose, "-f", ROOT / "bench" / "compose.yaml", "build", "-q"], check=True)
+    subprocess.run([*compose, "-f", ROOT / "bench" / "compose.yaml", "build", "-q", "bench"], check=True)
     bench = Bench(options.seconds)
     try:
         print(

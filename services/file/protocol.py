@@ -114,7 +114,7 @@ class ServerConnection:
 
     Octets in by `receive_data`, requests out of `events`, replies in by `reply`, `reply_with_body` and `refuse`, octets out of
     `data_to_send`. The body of a reply is sent by who owns the socket, behind what `data_to_send` returned, and told by `body_sent`:
-    so a file can go out by sendfile(2).
+    so a file can go out by sendfile(2). The body of a PUT may likewise be taken from the socket by its owner, and told by `body_received`.
     """
 
     def __init__(self) -> None:
@@ -135,6 +135,11 @@ class ServerConnection:
     def reads(self) -> bool:
         """Whether more octets of the client are wanted now: while a request is answered, they wait in the kernel."""
         return self.state not in (ServerState.AWAITING_REPLY, ServerState.SENDING_BODY)
+
+    @property
+    def missing(self) -> int:
+        """Octets of a PUT's body that did not come yet."""
+        return self._left if self.state is ServerState.RECEIVING_BODY else 0
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the client, cut anywhere; then call `events`."""
@@ -270,6 +275,21 @@ class ServerConnection:
         self._left -= octets
         if not self._left:
             self.state = ServerState.AWAITING_REQUEST
+
+    def body_received(self, octets: int) -> None:
+        """Be told that who owns the socket took octets of a PUT's body from it, behind those that `events` yielded.
+
+        After the last of them the PUT is to be answered; there is no `BodyEnded` then.
+
+        Raises:
+            LocalProtocolError: more than are `missing`, or octets of the body wait in `events`.
+        """
+        self._expect(ServerState.RECEIVING_BODY)
+        if self._inbox or octets > self._left:
+            raise LocalProtocolError(f"{octets} octets were taken, {self._left} are missing, {len(self._inbox)} wait")
+        self._left -= octets
+        if not self._left:
+            self.state = ServerState.AWAITING_REPLY
 
     def refuse(self, code: int, text: str = "") -> None:
         """Answer the request with `ERR`; in the midst of a PUT's body the rest of it is thrown away.

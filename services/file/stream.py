@@ -1,18 +1,20 @@
 """One connection of the file server: requests in, files out by sendfile(2), files in through threads that wait for the disk.
 
 The loop never waits for the disk but to open a file and to read a small one. While a request is answered nothing more is read from its
-client, and of a PUT no more is read than the disk takes: what waits in memory is bounded.
+client, and of a PUT no more is read than is written at once: what waits in memory is bounded.
 """
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from services.file import grammar
 from services.file.grammar import Delete, Get, Hash, List, Put, RefusalError, Request, Stat
 from services.file.protocol import BodyBroken, BodyEnded, BodyReceived, Event, ServerConnection
+from services.file.room import refusal
 from services.file.store import Store
 from services.file.uploads import Upload
 from services.runtime.log import peer_name
@@ -20,9 +22,11 @@ from services.runtime.stream import Core, Stream, StreamServer
 from services.wire.errors import RemoteProtocolError
 
 SMALL = 64 << 10  # octets of a body that is read and sent with its reply, in one call
-TURN = 1 << 20  # octets of one file in one turn of the loop: the others have their turn then
-# Octets of one PUT that wait for the disk; all PUTs together have `ALL_WAITING`, and each at least a little.
-WAITING, ALL_WAITING, LEAST_WAITING = 1 << 20, 8 << 20, 64 << 10
+# Octets of one file in one turn of the loop, for then the others have theirs; few files under way share `ALL_TURNS`. A fast peer takes
+# all of a turn, so that small ones cost more calls, and more than 8 MiB would let the others wait for more than some milliseconds.
+TURN, ALL_TURNS = 1 << 20, 8 << 20
+# Octets that a thread takes from a socket at once (they are still in the processor's cache when they are written), and in one turn.
+BUFFER, WRITING_TURN = 256 << 10, 4 << 20
 
 T = TypeVar("T")
 
@@ -36,9 +40,20 @@ class Disk:
 
     def __init__(self, store: Store, workers: int) -> None:
         self.store = store
-        self.intakes = 0  # PUTs under way
+        self.outgoing = 0  # files on their way out
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="disk")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._own = threading.local()
+
+    def buffer(self) -> memoryview:
+        """Return the calling thread's own buffer."""
+        if not hasattr(self._own, "buffer"):
+            self._own.buffer = memoryview(bytearray(BUFFER))
+        return cast(memoryview, self._own.buffer)
+
+    def turn(self) -> int:
+        """Return how many octets of a file go out in one turn of the loop."""
+        return max(TURN, ALL_TURNS // max(1, self.outgoing))
 
     async def do(self, work: Callable[[], T]) -> T:
         """Do in a thread what waits for the disk."""
@@ -77,14 +92,14 @@ class Outgoing:
         """Octets that wait in this process's memory."""
         return self.left if self._octets else 0
 
-    def send(self, to: int) -> int:
-        """Give the kernel what it takes, at most `TURN` octets, and return how many.
+    def send(self, to: int, octets: int) -> int:
+        """Give the kernel what it takes, at most so many octets, and return how many.
 
         Raises:
             BlockingIOError: it takes none now.
             OSError: the connection is broken, or the file is shorter than it was.
         """
-        octets = min(self.left, TURN)
+        octets = min(self.left, octets)
         if self._handle >= 0:
             sent = os.sendfile(to, self._handle, self._offset, octets)
             if not sent:
@@ -144,7 +159,7 @@ class FileStream(Stream):
                 self._handle(event)
                 if self.core.waiting >= TURN:
                     self.transport.write(self.core.data_to_send())
-                if not self.writable:
+                if not self.writable and not self._intake:  # what came of a body with its request goes before the rest
                     break
         except RemoteProtocolError as error:
             self.finish(str(error), self.core.data_to_send() + error.reply)
@@ -171,8 +186,8 @@ class FileStream(Stream):
             self.transport.pause_reading()
 
     def takes_more(self) -> bool:
-        """Wait with more while a request is answered, or the disk is behind."""
-        return self.writable and self.core.reads and not (self._intake and self._intake.is_full())
+        """Wait with more while a request is answered; the body of a PUT is taken by its `Intake`."""
+        return self.writable and self.core.reads and not self._intake
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -180,8 +195,7 @@ class FileStream(Stream):
                 if self._intake:
                     self._intake.add(data)
             case BodyEnded() | BodyBroken():
-                if self._intake:
-                    self._intake.end(whole=isinstance(event, BodyEnded))
+                pass  # the `Intake` asks how many octets are missing
             case Request():
                 try:
                     self._answer(event)
@@ -261,7 +275,7 @@ class FileStream(Stream):
             octets = left if request.length is None else min(left, request.length)
             if octets > SMALL:
                 self.core.reply_with_body(octets, facts.st_size)
-                self._out = Outgoing(octets, handle=os.dup(handle), offset=request.offset)
+                self._begin_body(Outgoing(octets, handle=os.dup(handle), offset=request.offset))
             else:
                 self.core.reply_with_octets(os.pread(handle, octets, request.offset), facts.st_size)
         except OSError as error:
@@ -273,9 +287,13 @@ class FileStream(Stream):
     def _send_octets(self, octets: bytes) -> None:
         if len(octets) > SMALL:
             self.core.reply_with_body(len(octets))
-            self._out = Outgoing(len(octets), octets=octets)
+            self._begin_body(Outgoing(len(octets), octets=octets))
         else:
             self.core.reply_with_octets(octets)
+
+    def _begin_body(self, out: Outgoing) -> None:
+        self._out = out
+        self._disk.outgoing += 1
 
     def _pump(self) -> None:
         """Send of the body what the kernel takes; called again by the loop when it takes more."""
@@ -286,10 +304,9 @@ class FileStream(Stream):
             return  # the reply's line goes first; `resume_writing` calls again
         try:
             if self._socket < 0:
-                # The loop lets nobody else watch a transport's own descriptor.
-                self._socket = os.dup(self.transport.get_extra_info("socket").fileno())
+                self._socket = self.own_socket()
                 self.server.loop.add_writer(self._socket, self._pump)
-            sent = out.send(self._socket)
+            sent = out.send(self._socket, self._disk.turn())
         except BlockingIOError:
             self.server.hold(self, self.waiting())
             return
@@ -302,6 +319,10 @@ class FileStream(Stream):
             self._end_body()
             self.server.loop.call_soon(self._advance)
 
+    def own_socket(self) -> int:
+        """Return a second descriptor of the socket, to be closed by the caller: the loop lets nobody else watch a transport's own."""
+        return os.dup(self.transport.get_extra_info("socket").fileno())
+
     def _end_body(self) -> None:
         if self._socket >= 0:
             self.server.loop.remove_writer(self._socket)
@@ -310,6 +331,7 @@ class FileStream(Stream):
         if self._out:
             self._out.close()
             self._out = None
+            self._disk.outgoing -= 1
             self.server.hold(self, self.waiting())
 
     def waiting(self) -> int:
@@ -339,7 +361,7 @@ class FileStream(Stream):
         """Give back what the conversation held; of a PUT in its midst, what came is kept to be resumed."""
         self._end_body()
         if self._intake:
-            self._intake.end(whole=False)
+            self._intake.end()
 
     def abort(self, reason: str) -> None:
         super().abort(reason)
@@ -364,61 +386,99 @@ class FileStream(Stream):
 
 
 class Intake:
-    """A PUT's body on its way to the disk: what comes is written by a thread, while the next octets come."""
+    """A PUT's body on its way to the disk.
+
+    A thread takes it from the socket, into one small buffer that it hashes and writes from: through the loop each octet would be copied
+    once more, into memory that is new each time. The loop only tells when there is more.
+
+    Raises:
+        RefusalError: the process has too many files open.
+    """
 
     def __init__(self, stream: FileStream, disk: Disk, put: Put) -> None:
         self._stream = stream
         self._disk = disk
         self._put = put
-        self._pieces: list[bytes] = []
-        self._waiting = 0
-        self._whole: bool | None = None  # None: more will come
+        try:
+            self._socket = stream.own_socket()
+        except OSError as error:
+            raise refusal(error) from error
+        self._first: list[bytes] = []  # what came with the request
+        self._taken = 0  # octets from the socket that the core was not told of yet
+        self._gone = False  # the client closed
+        self._over = False
         self._more = asyncio.Event()
 
     def add(self, data: bytes) -> None:
-        """Take octets of the body."""
-        self._pieces.append(data)
-        self._waiting += len(data)
+        """Take octets that came with the request."""
+        self._first.append(data)
+
+    def end(self) -> None:
+        """Be told that no more is wanted; a body that came whole is stored all the same."""
+        self._over = True
         self._more.set()
-
-    def end(self, *, whole: bool) -> None:
-        """Be told that no more will come."""
-        if self._whole is None:
-            self._whole = whole
-            self._more.set()
-
-    def is_full(self) -> bool:
-        """Tell whether more should wait in the kernel."""
-        return self._waiting >= max(LEAST_WAITING, min(WAITING, ALL_WAITING // max(1, self._disk.intakes)))
 
     async def run(self) -> None:
         """Write all of it, then answer; of one that breaks off, what came is kept."""
-        self._disk.intakes += 1
+        core = self._stream.core
         try:
             upload = await self._disk.do(lambda: self._disk.store.begin(self._put))
-            while await self._write(upload):
-                pass
-            if self._whole:
+            await self._disk.do(lambda: upload.write(self._first))
+            self._first = []
+            while core.missing and not self._over:
+                await self._receive(upload)
+            if not core.missing:
                 digest = await self._disk.do(upload.finish)
                 self._stream.tell("stored", name=self._put.name, octets=self._put.size)
-                self._stream.answer(lambda: self._stream.core.reply(digest))
+                self._stream.answer(lambda: core.reply(digest))
             else:
                 await self._disk.do(upload.break_off)
         except RefusalError as error:
             self._stream.refuse(error)
         finally:
-            self._disk.intakes -= 1
+            os.close(self._socket)
+        if self._gone:
+            self._stream.eof_received()
 
-    async def _write(self, upload: Upload) -> bool:
-        """Write what waits, or wait for more; False where all is written that will come."""
-        if not self._pieces:
-            if self._whole is not None:
-                return False
-            self._more.clear()
+    async def _receive(self, upload: Upload) -> None:
+        """Take what is there, or wait until more is."""
+        core = self._stream.core
+        try:
+            await self._disk.do(lambda: self._take(upload, min(core.missing, WRITING_TURN)))
+        finally:
+            taken, self._taken = self._taken, 0
+            if not self._over:
+                core.body_received(taken)
+        if self._gone:
+            self._over = True
+        elif taken:
+            self._stream.active = True
+        elif not self._over:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        loop = self._stream.server.loop
+        self._more.clear()
+        loop.add_reader(self._socket, self._more.set)
+        try:
             await self._more.wait()
-            return True
-        pieces, self._pieces, self._waiting = self._pieces, [], 0
-        self._stream.choose_reading()
-        await self._disk.do(lambda: upload.write(pieces))
-        self._stream.active = True
-        return True
+        finally:
+            loop.remove_reader(self._socket)
+
+    def _take(self, upload: Upload, octets: int) -> None:
+        """Write what the socket has, in a worker's thread."""
+        buffer = self._disk.buffer()
+        while self._taken < octets:
+            try:
+                count = os.readv(self._socket, [buffer[: octets - self._taken]])
+            except BlockingIOError:
+                return
+            except OSError:
+                count = 0
+            if self._over:  # the loop reads too now: what came here may not be what comes next
+                return
+            self._taken += count
+            if not count:
+                self._gone = True
+                return
+            upload.write([buffer[:count]])

@@ -19,7 +19,7 @@ from services.file.grammar import Put, RefusalError
 from services.file.room import Ledger, refusal
 
 PIECE = 1 << 20  # octets read at once to take a digest
-SYNC_EVERY = 64 << 20  # octets of a PUT after which the disk begins to write: the fsync at its end has less to wait for
+SYNC_EVERY = 8 << 20  # octets of a PUT after which the disk begins to write: the fsync at its end has less to wait for
 PARTS_KEPT = 64
 FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -52,6 +52,15 @@ def digest_of(handle: int, octets: int) -> "hashlib._Hash":
         total.update(piece)
         at += len(piece)
     return total
+
+
+def start_writing(handle: int, offset: int, octets: int) -> None:
+    """Let the disk begin with octets of a file that were just written, without waiting for it.
+
+    Linux begins to write what is dirty when it is told that nobody needs it; what is being written stays in the page cache. Waiting for
+    the disk (fdatasync) in the midst of a PUT left the network idle meanwhile.
+    """
+    os.posix_fadvise(handle, offset, octets, os.POSIX_FADV_DONTNEED)
 
 
 class Uploads:
@@ -203,7 +212,7 @@ class Upload:
         self._lock = Lock()
         self._over = False
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Add octets.
 
         Raises:
@@ -216,7 +225,7 @@ class Upload:
                 for piece in pieces:
                     self._write(memoryview(piece))
                 if self._written - self._synced >= SYNC_EVERY:
-                    os.fdatasync(self.handle)
+                    start_writing(self.handle, self._synced, self._written - self._synced)
                     self._synced = self._written
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):  # what is kept for later must not fill the disk

@@ -75,7 +75,8 @@ class TestUpAndDown:
         one, two = labctl.name("one"), labctl.name("two")
         labctl("up", "tcp-demo", "--lab", one)
         labctl("up", "tcp-demo", "--lab", two)
-        hosts = {(host["lab"], host["name"]): host["addresses"][0] for host in labctl.json("ps")["hosts"]}
+        there = [host for host in labctl.json("ps")["hosts"] if host["lab"] in (one, two)]
+        hosts = {(host["lab"], host["name"]): host["addresses"][0] for host in there}
         other = hosts[two, "tcp-server"]
         labctl("exec", "--lab", one, "client", "--", "lab", "tcp", "greet", "--timeout", "1", other, code=1)
         told = labctl("exec", "client", "--", "true", code=2)

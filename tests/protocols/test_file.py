@@ -298,6 +298,49 @@ class TestServersEnd:
             core.body_sent(6)
 
 
+class TestBodyTakenFromTheSocket:
+    """Who owns the socket may take a PUT's body from it, past the core, which then only counts."""
+
+    def test_after_its_last_octet_the_put_is_to_be_answered(self):
+        core, events = server_with(b"PUT x 5 " + HELLO.encode() + b"\r\nhe")
+        assert events == [Put("x", 5, HELLO), BodyReceived(b"he")]
+        assert core.missing == 3
+        core.body_received(1)
+        assert core.missing == 2
+        core.body_received(2)
+        assert core.missing == 0
+        assert not core.reads
+        core.reply(HELLO)
+        core.receive_data(b"STAT x\r\n")
+        assert list(core.events()) == [Stat("x")]
+
+    def test_a_refusal_in_its_midst_skips_only_the_rest(self):
+        core, _ = server_with(b"PUT x 5 " + HELLO.encode() + b"\r\n")
+        core.body_received(3)
+        core.refuse(507)
+        core.receive_data(b"loSTAT x\r\n")
+        assert list(core.events()) == [Stat("x")]
+
+    def test_a_client_that_leaves_breaks_off_what_is_missing(self):
+        core, _ = server_with(b"PUT x 5 " + HELLO.encode() + b"\r\n")
+        core.body_received(4)
+        core.receive_eof()
+        assert list(core.events()) == [BodyBroken(1)]
+
+    @pytest.mark.parametrize("octets", [b"", b"GET x\r\n", b"PUT x 5 " + HELLO.encode() + b"\r\n"])
+    def test_more_octets_than_are_missing_are_our_own_error(self, octets):
+        core, _ = server_with(octets)
+        with pytest.raises(LocalProtocolError):
+            core.body_received(core.missing + 1)
+
+    def test_octets_that_wait_in_the_core_come_first(self):
+        core = ServerConnection()
+        core.receive_data(b"PUT x 5 " + HELLO.encode() + b"\r\nhe")
+        assert next(core.events()) == Put("x", 5, HELLO)
+        with pytest.raises(LocalProtocolError):
+            core.body_received(3)
+
+
 class TestClientsEnd:
     def ask(self, request, reply):
         core = ClientConnection()
