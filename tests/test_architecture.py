@@ -42,6 +42,14 @@ RULES = [
     ("services/telnet/*.py", ["services.telnet", "services.wire", "services.runtime"], [], False),
     ("services/ftp/*.py", ["services.ftp", "services.wire", "services.runtime"], ["pyftpdlib"], False),
     ("services/gopher/*.py", ["services.gopher", "services.wire", "services.runtime"], [], False),
+    # the window is a client too: it may use what the client host's commands use (`FileClient`, `WebClient`, errors in words)
+    ("services/desktop/model.py", [], [], True),
+    (
+        "services/desktop/**/*.py",
+        ["services.desktop", "services.client", "services.wire", CORES, "services.tcp.chat", "services.file.grammar"],
+        [],
+        False,
+    ),
     ("labctl/model.py", ["labctl.model"], [], True),
     ("labctl/plan.py", ["labctl.model"], [], True),
     ("labctl/errors.py", [], [], True),
