@@ -58,6 +58,7 @@ RULES = [
     ("labctl/paths.py", [], [], False),
     ("labctl/wire/*.py", ["labctl.wire", CORES], [], True),
     ("labctl/provision/*.py", ["labctl.provision", "labctl.errors", "labctl.progress"], [], False),
+    ("labctl/gui/*.py", ["labctl.gui", "labctl.errors"], [], False),
     ("labctl/faults/*.py", ["labctl.faults", "labctl.words"], [], True),
     (
         "labctl/scenario/*.py",
@@ -73,7 +74,7 @@ RULES = [
     ),
     (
         "labctl/commands/*.py",
-        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
+        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.gui", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
          "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.wire", "labctl.words"],
         ["yaml"],
         False,
