@@ -91,7 +91,11 @@ def gui_command(
             return
         if screen.remark and not quiet:
             click.echo(f"note: {screen.remark}", err=True)
-        sys.exit(gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open)))
+        try:
+            sys.exit(gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open)))
+        finally:
+            if screen.way == "socket":
+                gui.remove_desktop(engine, found)
     finally:
         screen.close()
 

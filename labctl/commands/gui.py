@@ -18,7 +18,7 @@ from labctl.gui.display import Display, DisplayError, Session, own_cookie, parse
 from labctl.model import FoundHost, HostSpec, LabSpec
 from labctl.paths import lab_root
 from labctl.plan import RemoveHost, plan_desktop
-from labctl.progress import Progress
+from labctl.progress import Progress, Silent
 
 NAME = "desktop"
 Way = Literal["relay", "ssh", "socket", "web"]
@@ -152,6 +152,12 @@ def ensure_desktop(
             steps = (RemoveHost(there, "its image is new"), *plan_desktop(wanted, replace(found, hosts=())))
         engine.act(wanted, steps, progress)
         return next(host for host in engine.look(lab).hosts if host.name == name)
+
+
+def remove_desktop(engine: Engine, host: FoundHost) -> None:
+    """Take away the container that had the sockets mounted: it was made for one window."""
+    lab = LabSpec(host.lab, host.scenario, ())
+    engine.act(lab, (RemoveHost(host, "its window is closed"),), Silent())
 
 
 def docker_words(endpoint: Endpoint) -> list[str]:

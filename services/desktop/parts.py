@@ -175,9 +175,10 @@ def field(
     """Return an entry, or a combobox where there are values to choose from, with its label beside it; both are packed to the left."""
     ttk.Label(master, text=label).pack(side="left", padx=(0, 5))
     entry: ttk.Entry
+    name = label.lower().replace(" ", "_")
     if values:
-        entry = ttk.Combobox(master, textvariable=variable, width=width, values=list(values))
+        entry = ttk.Combobox(master, textvariable=variable, width=width, values=list(values), name=name)
     else:
-        entry = ttk.Entry(master, textvariable=variable, width=width, show=show)
+        entry = ttk.Entry(master, textvariable=variable, width=width, show=show, name=name)
     entry.pack(side="left", padx=(0, 10))
     return entry
