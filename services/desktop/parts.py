@@ -91,12 +91,14 @@ def _joined(lines: Iterable[Line]) -> list[tuple[str, str]]:
 class Activity(ttk.Frame):
     """One line: what is going on and how far it is, with a button that cancels it."""
 
-    def __init__(self, master: tk.Misc, look: Look, cancel: Callable[[], None]) -> None:
+    def __init__(self, master: tk.Misc, look: Look, cancel: Callable[[], None] | None) -> None:
+        """Args: cancel: None for a conversation, which has neither an end nor a share."""
         super().__init__(master)
+        self._cancel = cancel
         self.said = tk.StringVar(self)
         self.label = ttk.Label(self, textvariable=self.said, style="Quiet.TLabel", anchor="w")
         self.bar = ttk.Progressbar(self, length=look.px(140), mode="determinate")
-        self.button = ttk.Button(self, text="Cancel", command=cancel)
+        self.button = ttk.Button(self, text="Cancel", command=cancel or "")
         self.label.grid(row=0, column=0, sticky="ew")
         self.columnconfigure(0, weight=1)
         self.rowconfigure(0, minsize=look.px(36))
@@ -107,7 +109,7 @@ class Activity(ttk.Frame):
         """Show how a topic stands."""
         self.said.set(topic.status + (f" – {topic.hint}" if topic.failed and topic.hint else ""))
         self.label.configure(style="Error.TLabel" if topic.failed else "Quiet.TLabel")
-        if topic.busy:
+        if topic.busy and self._cancel:
             self.bar.grid(row=0, column=1, padx=6)
             self.button.grid(row=0, column=2)
             share = topic.share
@@ -173,12 +175,13 @@ def field(
     master: tk.Misc, label: str, variable: tk.StringVar, *, width: int = 12, values: Sequence[str] = (), show: str = ""
 ) -> ttk.Entry:
     """Return an entry, or a combobox where there are values to choose from, with its label beside it; both are packed to the left."""
-    ttk.Label(master, text=label).pack(side="left", padx=(0, 5))
+    scale = master.winfo_fpixels("1i") / 96
+    ttk.Label(master, text=label).pack(side="left", padx=(0, round(6 * scale)))
     entry: ttk.Entry
     name = label.lower().replace(" ", "_")
     if values:
         entry = ttk.Combobox(master, textvariable=variable, width=width, values=list(values), name=name)
     else:
         entry = ttk.Entry(master, textvariable=variable, width=width, show=show, name=name)
-    entry.pack(side="left", padx=(0, 10))
+    entry.pack(side="left", padx=(0, round(10 * scale)))
     return entry

@@ -34,43 +34,52 @@ class Probe:
 
 
 def tree(root: tk.Misc) -> list[dict[str, Any]]:
-    """Return what is known of every widget, parents before children."""
+    """Return what is known of every widget, parents before children; asked of Tcl, for Python does not know Tk's own dialogs."""
     found: list[dict[str, Any]] = []
-    waiting = [root]
+    waiting = ["."]
     while waiting:
-        widget = waiting.pop()
-        found.append(describe(widget))
-        waiting += reversed(widget.winfo_children())
+        path = waiting.pop()
+        with suppress(tk.TclError):  # it may go while it is looked at
+            found.append(describe(root, path))
+            waiting += reversed(_words(root, "winfo", "children", path))
     return found
 
 
-def describe(widget: tk.Misc) -> dict[str, Any]:
-    """Return one widget's facts."""
+def _words(root: tk.Misc, *command: str) -> list[str]:
+    return [str(word) for word in root.tk.splitlist(root.tk.call(*command))]
+
+
+def _option(root: tk.Misc, path: str, name: str) -> str:
+    with suppress(tk.TclError):
+        return str(root.tk.call(path, "cget", f"-{name}"))
+    return ""
+
+
+def describe(root: tk.Misc, path: str) -> dict[str, Any]:
+    """Return one widget's facts.
+
+    Raises:
+        tk.TclError: there is no such widget.
+    """
+
+    def ask(what: str) -> Any:
+        return root.tk.call("winfo", what, path)
+
+    kind = str(ask("class"))
     facts: dict[str, Any] = {
-        "path": str(widget), "class": widget.winfo_class(), "mapped": bool(widget.winfo_viewable()),
-        "x": widget.winfo_rootx(), "y": widget.winfo_rooty(), "width": widget.winfo_width(), "height": widget.winfo_height(),
+        "path": path, "class": kind, "mapped": bool(int(ask("viewable"))),
+        "x": int(ask("rootx")), "y": int(ask("rooty")), "width": int(ask("width")), "height": int(ask("height")),
     }  # fmt: skip
-    for option in ("text", "show", "textvariable"):
-        with suppress(tk.TclError):
-            facts[option] = str(widget.cget(option))
-    if facts.pop("textvariable", ""):
-        with suppress(tk.TclError):
-            facts["text"] = str(widget.getvar(str(widget.cget("textvariable"))))
-    if isinstance(widget, tk.Entry):
-        facts["value"] = "*" * len(widget.get()) if facts.get("show") else widget.get()
-        if facts.get("show"):
-            facts.pop("text", None)
-    elif isinstance(widget, tk.Text):
-        facts["value"] = widget.get("1.0", "end-1c")
-    elif facts["class"] == "Treeview":
-        rows = widget.tk.splitlist(widget.tk.call(str(widget), "children", ""))
-        facts["rows"] = [
-            [str(cell) for cell in widget.tk.splitlist(widget.tk.call(str(widget), "item", row, "-values"))]
-            for row in rows
-        ]
-    elif facts["class"] == "TNotebook":
-        facts["tabs"] = [
-            str(widget.tk.call(str(widget), "tab", tab, "-text"))
-            for tab in widget.tk.splitlist(widget.tk.call(str(widget), "tabs"))
-        ]
+    if kind in ("TEntry", "Entry", "TCombobox", "TSpinbox", "Spinbox"):
+        value = str(root.tk.call(path, "get"))
+        facts["value"] = "*" * len(value) if _option(root, path, "show") else value
+    elif kind == "Text":
+        facts["value"] = str(root.tk.call(path, "get", "1.0", "end-1c"))
+    elif kind == "Treeview":
+        rows = _words(root, path, "children", "")
+        facts["rows"] = [_words(root, path, "item", row, "-values") for row in rows]
+    elif variable := _option(root, path, "textvariable"):
+        facts["text"] = str(root.tk.globalgetvar(variable))
+    else:
+        facts["text"] = _option(root, path, "text")
     return facts

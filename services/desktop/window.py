@@ -84,7 +84,6 @@ class Window:
         for page in PAGES:
             self.book.add(ttk.Frame(self.book, name=page.name), text=page.title)
         self.book.bind("<<NotebookTabChanged>>", lambda _event: self._shown())
-        self.book.enable_traversal()
         self._keys(untrusted)
 
     def _head(self, way: str) -> None:
@@ -105,6 +104,8 @@ class Window:
     def _keys(self, untrusted: bool) -> None:
         root = self.root
         root.bind_all("<Control-q>", lambda _event: root.event_generate("<<Close>>"))
+        root.bind("<Control-Tab>", lambda _event: self.turn(1))  # ttk's own needs the focus inside the notebook
+        root.bind("<Control-ISO_Left_Tab>", lambda _event: self.turn(-1))
         root.bind_all("<Control-t>", lambda _event: self.switch())
         root.bind("<Escape>", lambda _event: self.cancel())
         for number, page in enumerate(PAGES, start=1):
@@ -127,6 +128,12 @@ class Window:
         """Show a tab and return it."""
         self.book.select(str(self.book.nametowidget(str(self.book)).nametowidget(name)))
         return self.tab(name)
+
+    def turn(self, step: int) -> str:
+        """Show the next tab, or the one before."""
+        names = [page.name for page in PAGES]
+        self.select(names[(names.index(self.current) + step) % len(names)])
+        return "break"
 
     def tab(self, name: str) -> Tab:
         """Return a tab; it is made where nobody has looked at it before."""

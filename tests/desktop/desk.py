@@ -133,6 +133,10 @@ class Desk:
                 parts += [cell for row in widget.get("rows", ()) for cell in row]
         return "\n".join(map(str, parts))
 
+    def shown(self):
+        """Return the paths of all widgets that are on the screen."""
+        return "\n".join(widget["path"] for widget in self.tree() if widget["mapped"])
+
     # -- hands ------------------------------------------------------------------------------------------------------------
 
     def press(self, name="", **facts):

@@ -78,9 +78,9 @@ class Tab(ttk.Frame):
         frame.pack(fill="x", pady=(0, self.px(6)))
         return frame
 
-    def activity(self, name: str) -> Activity:
-        """Return the line that shows a topic's work and cancels it."""
-        line = Activity(self, self.desk.look, lambda: self.desk.worker.cancel(name))
+    def activity(self, name: str, *, conversation: bool = False) -> Activity:
+        """Return the line that shows a topic's work and cancels it; a conversation is left by a button of its own."""
+        line = Activity(self, self.desk.look, None if conversation else lambda: self.desk.worker.cancel(name))
         self.activities[name] = line
         line.draw(self.desk.model.topics[name])
         return line

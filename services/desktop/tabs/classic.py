@@ -219,7 +219,7 @@ class TelnetTab(Tab):
         self.entry.bind("<Return>", lambda _event: self.say())
         ttk.Checkbutton(row, text="Hide", variable=self.hidden, command=self._hide).pack(side="left", padx=self.px(6))
         ttk.Button(row, text="Send", command=self.say, name="send").pack(side="left")
-        self.activity("telnet").pack(fill="x")
+        self.activity("telnet", conversation=True).pack(fill="x")
 
     def _hide(self) -> None:
         self.entry.configure(show="*" if self.hidden.get() else "")

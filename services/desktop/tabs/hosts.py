@@ -25,16 +25,28 @@ class HostsTab(Tab):
         ttk.Label(row, text=f"This window runs on {socket.gethostname()}", style="Title.TLabel").pack(side="left")
         ttk.Button(row, text="Look again", style="Accent.TButton", command=self.look, name="look").pack(side="right")
         ttk.Label(self, text=addresses, style="Quiet.TLabel").pack(anchor="w", pady=(0, self.px(6)))
-        columns = (("Name", 120, False), ("Addresses", 170, True), ("State", 130, False), ("What answers", 200, True))
+        columns = (("Name", 110, False), ("Addresses", 230, False), ("State", 115, False), ("What answers", 200, True))
         self.table = Table(self, self.desk.look, columns, height=12)
         self.table.pack(fill="both", expand=True)
         self.table.tree.tag_configure("bad", foreground=self.desk.look.palette["error"])
+        self.detail = self.text()
+        detail = ttk.Label(self, textvariable=self.detail, anchor="w")
+        detail.pack(fill="x", pady=(self.px(6), 0))
+        detail.bind("<Configure>", lambda event: detail.configure(wraplength=event.width))
+        self.table.tree.bind("<<TreeviewSelect>>", lambda _event: self.tell())
         self.activity("hosts").pack(fill="x")
         self.after_idle(self.look)
 
     def look(self) -> None:
         """Look at all hosts."""
         self.start("hosts", "Looking", survey(self.desk.model.hosts))
+
+    def tell(self) -> None:
+        """Show all that is known of the chosen host: its row may be too narrow for it."""
+        found: tuple[Host, ...] = self.desk.model.topics["hosts"].facts.get("hosts", ())
+        for host in found:
+            if host.name == self.table.chosen:
+                self.detail.set(f"{host.name}  {'  '.join(host.addresses)}\n{host.text}")
 
     def draw(self, _name: str, topic: Topic, /) -> None:
         """Show what was found."""

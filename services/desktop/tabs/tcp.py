@@ -31,7 +31,7 @@ class TcpTab(Tab):
         entry.bind("<Return>", lambda _event: self.echo())
         entry.pack(fill="x", expand=True)
         field(row, "Port", self.echo_port, width=6)
-        ttk.Button(row, text="Send and compare", command=self.echo, name="echo").pack(side="left")
+        ttk.Button(row, text="Send and compare", command=self.echo, name="compare").pack(side="left")
         self.log = Console(self, self.desk.look, height=5)
         self.pane(self.log).pack(fill="both", expand=True)
         self.activity("tcp").pack(fill="x")
@@ -57,7 +57,7 @@ class TcpTab(Tab):
         self.entry.bind("<Return>", lambda _event: self.say())
         self.say_button = ttk.Button(row, text="Say", command=self.say, name="say")
         self.say_button.pack(side="left")
-        self.activity("chat").pack(fill="x")
+        self.activity("chat", conversation=True).pack(fill="x")
 
     def greet(self) -> None:
         """Connect, and read what the server says."""
@@ -81,8 +81,10 @@ class TcpTab(Tab):
     def join(self) -> None:
         """Enter the chat; or leave it."""
         if self.desk.model.topics["chat"].busy:
-            if self.talk:
+            if self.talk and self.talk.leave():
                 self.desk.worker.call(self.talk.say, "/quit")
+            else:  # it was never joined, or does not let go
+                self.desk.worker.cancel("chat")
             return
 
         def go() -> None:

@@ -72,6 +72,13 @@ class WidgetsTab(Tab):
         self._choose()
         self.bind("<Destroy>", lambda event: self._end() if event.widget is self else None)
 
+    def dress(self, look: Look) -> None:
+        """Take another look; the lesson's widgets are made anew, for classic ones ask the option database only then."""
+        super().dress(look)
+        c = look.palette
+        self.names.configure(background=c["card"], foreground=c["text"], highlightbackground=c["line"])
+        self.run()
+
     @property
     def lesson(self) -> lessons.Lesson:
         """The lesson that is shown."""

@@ -4,9 +4,12 @@ import asyncio
 import errno
 from dataclasses import dataclass
 
+from services.client.errors import ClientError
 from services.client.ip import look_up
 from services.client.topics import PROTOCOLS
+from services.desktop.work import small
 from services.desktop.worker import Job, Work, in_thread
+from services.udp.protocol import PORTS
 
 TIMEOUT = 3.0
 GONE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EHOSTDOWN}
@@ -66,12 +69,46 @@ async def look(name: str) -> Host:
     except OSError as error:
         return Host(name, (), "unknown name", f"its name does not resolve: {error.strerror}")
     spoken = ports_of(name)
+    if not spoken and (datagrams := udp_ports_of(name)):
+        return await _ask(name, addresses, datagrams)
     tried = spoken or (("", 7),)  # a port where nobody listens is refused, and a refusal is a sign of life
     answers = await asyncio.gather(*(_knock(addresses[0], port) for _, port in tried))
     if all(answer is None for answer in answers):
         return Host(name, addresses, "unreachable", "nobody answers at its address: stopped, paused, or cut off")
     listening = [f"{word} {port}" for (word, port), answer in zip(tried, answers, strict=True) if answer]
-    return Host(name, addresses, "reachable", ", ".join(listening) or "no TCP port that we know listens")
+    return Host(
+        name, addresses, "reachable", ", ".join(listening) or "refuses connections: it is there, and serves nothing"
+    )
+
+
+def udp_ports_of(name: str) -> tuple[str, ...]:
+    """Return the UDP ports of a host's protocols, as words."""
+    return tuple(
+        f"{row.name} {port}"
+        for row in PROTOCOLS
+        if name in row.host.split(", ")
+        for port in row.ports
+        if port.endswith("/udp")
+    )
+
+
+async def _ask(name: str, addresses: tuple[str, ...], spoken: tuple[str, ...]) -> Host:
+    """Ask a host that speaks UDP alone for an echo: without a connection, only an answer tells that somebody is there."""
+    question = small.ask(addresses[0], PORTS["echo"], "is anybody there?")
+    try:
+        await question(_Mute())  # type: ignore[arg-type] # it needs nothing of a job but `say`
+    except OSError:
+        return Host(name, addresses, "reachable", "refuses datagrams: it is there, and serves nothing")
+    except ClientError:
+        return Host(name, addresses, "unreachable", "no datagram is answered: stopped, paused, or lost on the way")
+    return Host(name, addresses, "reachable", ", ".join(spoken))
+
+
+class _Mute:
+    """A job whose words nobody hears."""
+
+    def say(self, _kind: str, *_texts: str) -> None:
+        """Hear nothing."""
 
 
 async def _knock(address: str, port: int) -> bool | None:

@@ -82,6 +82,12 @@ class Chat:
         self._talker = Talker()
         self._writer: asyncio.StreamWriter | None = None
         self._job: Job | None = None
+        self._leaving = False
+
+    def leave(self) -> bool:
+        """Tell whether a word of farewell is worth a try: once, and only where the conversation is open."""
+        first, self._leaving = not self._leaving, True
+        return first and self._writer is not None
 
     async def work(self, job: Job) -> str:
         """Stay in the room until the server closes."""
