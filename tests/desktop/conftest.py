@@ -111,7 +111,8 @@ class UserDisplay:
         )
 
     def close(self):
-        subprocess.run(["docker", "rm", "-f", self.name], capture_output=True, check=True)
+        # not `rm -f`: an X server that is asked to end takes its socket along
+        subprocess.run(["docker", "stop", "-t", "5", self.name], capture_output=True, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import time
 import pytest
 
 PAGES = ("tcp", "udp", "files", "mail", "web", "classic", "hosts", "widgets")
+CONTROLS = {"TButton", "TEntry", "TCombobox", "TCheckbutton", "Treeview", "Text"}
 
 
 class TestTalking:
@@ -166,7 +167,7 @@ class TestKeysAndLook:
         window.fill("echo", "second")
         assert window.one("echo")["value"] == "second"
 
-    @pytest.mark.parametrize(("size", "scale"), [((800, 600), "1"), ((1600, 1200), "2")])
+    @pytest.mark.parametrize(("size", "scale"), [((640, 440), "1"), ((800, 600), "1"), ((1600, 1200), "2")])
     def test_nothing_is_clipped(self, desk, size, scale):
         """Every widget that is shown lies inside the window's own area."""
         window = desk("--scale", scale, size="{}x{}".format(*size))
@@ -174,13 +175,8 @@ class TestKeysAndLook:
             window.tab(number)
             window.wait(lambda: f".{PAGES[number - 1]}." in window.shown() or None, "the tab")  # noqa: B023 - called at once
             for widget in window.tree():
-                if widget["mapped"] and widget["class"] in (
-                    "TButton",
-                    "TEntry",
-                    "TCombobox",
-                    "TCheckbutton",
-                    "Treeview",
-                ):
+                if widget["mapped"] and widget["class"] in CONTROLS:
                     right, bottom = widget["x"] + widget["width"], widget["y"] + widget["height"]
                     assert right <= size[0], widget
                     assert bottom <= size[1], widget
+                    assert widget["height"] > 15, widget

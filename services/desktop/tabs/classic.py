@@ -32,13 +32,13 @@ class FtpTab(Tab):
         ttk.Button(row, text="Download", command=self.download, name="download").pack(side="left", padx=self.px(6))
         ttk.Label(row, textvariable=self.where, style="Quiet.TLabel").pack(side="left")
         self.table = Table(
-            self, self.desk.look, (("Name", 280, True), ("Kind", 80, False), ("Size", 90, False)), height=6
+            self, self.desk.look, (("Name", 280, True), ("Kind", 80, False), ("Size", 90, False)), height=2
         )
         self.table.pack(fill="both", expand=True)
         self.table.tree.bind("<Double-1>", lambda _event: self.enter())
         self.table.tree.bind("<Return>", lambda _event: self.enter())
         self.activity("ftp").pack(fill="x")
-        self.log = Console(self, self.desk.look, height=5)
+        self.log = Console(self, self.desk.look, height=2)
         self.pane(self.log).pack(fill="both", expand=True)
 
     def look_up(self) -> None:
@@ -122,11 +122,11 @@ class NewsTab(Tab):
         panes = ttk.Panedwindow(self, orient="horizontal")
         panes.pack(fill="both", expand=True)
         look = self.desk.look
-        self.group_table = Table(panes, look, (("Group", 150, True), ("Articles", 70, False)), height=6)
+        self.group_table = Table(panes, look, (("Group", 150, True), ("Articles", 70, False)), height=2)
         right = ttk.Frame(panes)
-        self.article_table = Table(right, look, (("Subject", 220, True), ("From", 150, True)), height=5)
+        self.article_table = Table(right, look, (("Subject", 220, True), ("From", 150, True)), height=2)
         self.article_table.pack(fill="both", expand=True)
-        self.article = Pane(right, look, height=7)
+        self.article = Pane(right, look, height=2)
         self.pane(self.article).pack(fill="both", expand=True, pady=(self.px(6), 0))
         panes.add(self.group_table, weight=1)
         panes.add(right, weight=3)
@@ -210,7 +210,7 @@ class TelnetTab(Tab):
         handed = classic.handed_out("telnet", "student")
         if handed:
             ttk.Label(row, text=f"log in as student, {handed}", style="Quiet.TLabel").pack(side="left", padx=self.px(8))
-        self.screen = Pane(self, self.desk.look, height=12, wrap="char")
+        self.screen = Pane(self, self.desk.look, height=2, wrap="char")
         self.pane(self.screen).pack(fill="both", expand=True)
         row = ttk.Frame(self)
         row.pack(fill="x", pady=(self.px(6), 0))
@@ -277,10 +277,10 @@ class GopherTab(Tab):
         field(row, "Search for", self.words, width=12).bind("<Return>", lambda _event: self.enter())
         panes = ttk.Panedwindow(self, orient="vertical")
         panes.pack(fill="both", expand=True)
-        self.table = Table(panes, self.desk.look, (("Title", 340, True), ("Kind", 70, False)), height=7)
+        self.table = Table(panes, self.desk.look, (("Title", 340, True), ("Kind", 70, False)), height=2)
         self.table.tree.bind("<Double-1>", lambda _event: self.enter())
         self.table.tree.bind("<Return>", lambda _event: self.enter())
-        self.shown = Pane(panes, self.desk.look, height=7)
+        self.shown = Pane(panes, self.desk.look, height=2)
         self.pane(self.shown)
         panes.add(self.table, weight=1)
         panes.add(self.shown, weight=1)

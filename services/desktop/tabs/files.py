@@ -30,7 +30,7 @@ class FilesTab(Tab):
             side="left", padx=self.px(10)
         )
         columns = (("Name", 240, True), ("Size", 90, False), ("Changed (UTC)", 150, False))
-        self.table = Table(self, self.desk.look, columns, height=8)
+        self.table = Table(self, self.desk.look, columns, height=3)
         self.table.pack(fill="both", expand=True)
         self.table.tree.bind("<Double-1>", lambda _event: self.download())
         self.table.tree.bind("<Return>", lambda _event: self.download())
@@ -44,7 +44,7 @@ class FilesTab(Tab):
             side="left", padx=self.px(6)
         )
         self.activity("files").pack(fill="x")
-        self.log = Console(self, self.desk.look, height=4)
+        self.log = Console(self, self.desk.look, height=3)
         self.pane(self.log).pack(fill="x")
 
     def browse(self) -> None:

@@ -26,7 +26,7 @@ class HostsTab(Tab):
         ttk.Button(row, text="Look again", style="Accent.TButton", command=self.look, name="look").pack(side="right")
         ttk.Label(self, text=addresses, style="Quiet.TLabel").pack(anchor="w", pady=(0, self.px(6)))
         columns = (("Name", 110, False), ("Addresses", 230, False), ("State", 115, False), ("What answers", 200, True))
-        self.table = Table(self, self.desk.look, columns, height=12)
+        self.table = Table(self, self.desk.look, columns, height=4)
         self.table.pack(fill="both", expand=True)
         self.table.tree.tag_configure("bad", foreground=self.desk.look.palette["error"])
         self.detail = self.text()

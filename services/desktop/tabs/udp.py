@@ -44,7 +44,7 @@ class UdpTab(Tab):
         entry.pack(fill="x", expand=True)
         ttk.Button(row, text="Send", style="Accent.TButton", command=self.ask, name="send").pack(side="left")
         ttk.Label(self, textvariable=self.about, style="Quiet.TLabel").pack(anchor="w", pady=(0, self.px(6)))
-        self.log = Console(self, self.desk.look, height=8)
+        self.log = Console(self, self.desk.look, height=3)
         self.pane(self.log).pack(fill="both", expand=True)
         self.activity("udp").pack(fill="x")
 

@@ -62,7 +62,7 @@ class WidgetsTab(Tab):
         below = ttk.Panedwindow(side, orient="vertical")
         below.pack(fill="both", expand=True)
         self.code = Editor(below, look)
-        self.events = Pane(below, look, height=6, wrap="none")
+        self.events = Pane(below, look, height=3, wrap="none")
         self.panes += [self.code, self.events]
         below.add(self.code, weight=3)
         below.add(self.events, weight=1)
@@ -188,7 +188,7 @@ class Editor(Pane):
     """A text that may be written in: the code."""
 
     def __init__(self, master: tk.Misc, look: Look) -> None:
-        super().__init__(master, look, height=14, wrap="none")
+        super().__init__(master, look, height=5, wrap="none")
         self.text.unbind("<Key>")
         for event in ("<<Paste>>", "<<Cut>>"):
             self.text.unbind(event)
