@@ -52,6 +52,7 @@ class HostSpec:
     image: str
     service: Mapping[str, Any]
     ports: tuple[Port, ...] = ()
+    role: str = "host"
 
     @property
     def digest(self) -> str:

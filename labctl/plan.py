@@ -115,6 +115,8 @@ def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
         spec = specs.get(host.name)
         if host.role == "tap" and host.state == "running":  # one that nobody asked for now does no harm
             tapped = True
+        elif host.role == "desktop" and spec is None:
+            continue  # the window that `labctl gui` brought into the lab
         elif host.role != "host" or spec is None:
             steps.append(RemoveHost(host, "not wanted"))
         elif host.digest != spec.digest:
@@ -143,6 +145,20 @@ def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
         targets = tuple((host.name, port) for host in wanted.hosts if host is not client for port in host.ports)
         steps.append(Wait(client.name, targets))
     return tuple(steps)
+
+
+def plan_desktop(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
+    """Return the steps that bring one more container into a lab that is up: the window's."""
+    steps: list[Step] = []
+    spec = wanted.hosts[0]
+    there = next((host for host in found.hosts if host.name == spec.name), None)
+    if there and there.state == "running" and there.digest == spec.digest:
+        return ()
+    if there:
+        steps.append(RemoveHost(there, "it does not run" if there.digest == spec.digest else "its definition changed"))
+    known = {volume.key for volume in found.volumes}
+    steps += [CreateVolume(name) for name in spec.volumes if name not in known]
+    return (*steps, CreateHost(spec), StartHost(spec.name))
 
 
 def is_complete(steps: tuple[Step, ...]) -> bool:

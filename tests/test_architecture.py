@@ -42,6 +42,14 @@ RULES = [
     ("services/telnet/*.py", ["services.telnet", "services.wire", "services.runtime"], [], False),
     ("services/ftp/*.py", ["services.ftp", "services.wire", "services.runtime"], ["pyftpdlib"], False),
     ("services/gopher/*.py", ["services.gopher", "services.wire", "services.runtime"], [], False),
+    # the window is a client too: it may use what the client host's commands use (`FileClient`, `WebClient`, errors in words)
+    ("services/desktop/model.py", [], [], True),
+    (
+        "services/desktop/**/*.py",
+        ["services.desktop", "services.client", "services.wire", CORES, "services.tcp.chat", "services.file.grammar"],
+        [],
+        False,
+    ),
     ("labctl/model.py", ["labctl.model"], [], True),
     ("labctl/plan.py", ["labctl.model"], [], True),
     ("labctl/errors.py", [], [], True),
@@ -50,6 +58,7 @@ RULES = [
     ("labctl/paths.py", [], [], False),
     ("labctl/wire/*.py", ["labctl.wire", CORES], [], True),
     ("labctl/provision/*.py", ["labctl.provision", "labctl.errors", "labctl.progress"], [], False),
+    ("labctl/gui/*.py", ["labctl.gui", "labctl.errors"], [], False),
     ("labctl/faults/*.py", ["labctl.faults", "labctl.words"], [], True),
     (
         "labctl/scenario/*.py",
@@ -65,7 +74,7 @@ RULES = [
     ),
     (
         "labctl/commands/*.py",
-        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
+        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.gui", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
          "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.wire", "labctl.words"],
         ["yaml"],
         False,

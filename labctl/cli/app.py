@@ -24,6 +24,7 @@ COMMANDS = {  # name → (module, one line for `labctl --help`); the table also 
     "explain": ("explain", "Tell in words what happened on the wire."),
     "exec": ("inside", "Run a command in a host."),
     "shell": ("inside", "Open a shell in a host."),
+    "gui": ("gui", "Open the window whose program runs in the lab, on this screen."),
     "check": ("files", "Validate a scenario file and say all that is wrong with it."),
     "schema": ("files", "Print the JSON Schema of the scenario file, for editors."),
     "doctor": ("doctor", "Tell what this machine has, what it lacks and how to mend it."),

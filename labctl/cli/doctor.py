@@ -1,5 +1,6 @@
 """`labctl doctor`."""
 
+import os
 import sys
 
 import click
@@ -17,15 +18,19 @@ MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "lacking": ("✗", "
 def doctor_command(as_json: bool) -> None:
     """Tell what this machine has for labs, what it lacks, and how to mend it. Exits with 3 where no engine answers."""
     from labctl.commands.doctor import Row, this_engine, this_machine
+    from labctl.commands.doctor_gui import display_rows, socket_rows, tool_rows
 
     rows = list(this_machine())
     code = 0
     try:
         engine = connect()
-        rows += this_engine(engine, engine.facts(), f"{engine.endpoint.url} ({engine.endpoint.origin})")
+        facts = engine.facts()
+        rows += this_engine(engine, facts, f"{engine.endpoint.url} ({engine.endpoint.origin})")
+        rows += socket_rows(engine.endpoint, facts)
     except LabError as error:
         rows.append(Row("engine", "lacking", f"{error.what} ({error.where})", error.hint))
         code = error.code
+    rows += [*display_rows(os.environ.get("DISPLAY", "")), *tool_rows()]
     if code == 0 and any(row.status == "lacking" for row in rows):
         code = 1
     if as_json:

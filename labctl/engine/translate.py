@@ -113,7 +113,7 @@ def container_labels(lab: LabSpec, host: HostSpec) -> dict[str, str]:
         "com.docker.compose.project.working_dir": str(PurePath(lab.compose_file).parent),
         "com.docker.compose.depends_on": "",
     }
-    return {**host.service.get("labels", {}), **own, **place, ROLE: "host"}
+    return {**host.service.get("labels", {}), **own, **place, ROLE: host.role}
 
 
 def container_body(lab: LabSpec, host: HostSpec, network: str, *, publish: bool) -> dict[str, Any]:

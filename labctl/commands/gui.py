@@ -1,0 +1,277 @@
+"""`gui`: the desktop container in a lab, and the way by which its window reaches a screen."""
+
+import asyncio
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from labctl.commands.up import BuilderFor, needs_build
+from labctl.engine.base import Engine
+from labctl.engine.compose import read_services
+from labctl.engine.endpoint import Endpoint
+from labctl.engine.lock import lab_lock
+from labctl.engine.translate import check_service
+from labctl.errors import LabError, UsageError
+from labctl.gui.display import Display, DisplayError, Session, own_cookie, parse_display
+from labctl.model import FoundHost, HostSpec, LabSpec
+from labctl.paths import lab_root
+from labctl.plan import RemoveHost, plan_desktop
+from labctl.progress import Progress, Silent
+
+NAME = "desktop"
+Way = Literal["relay", "ssh", "socket", "web"]
+SOCKETS = "/tmp/.X11-unix"  # noqa: S108 - X11's own place
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for; see the options of `labctl gui`."""
+
+    via: str = "auto"
+    trusted: bool = False
+    theme: str = "light"
+    tab: str = "tcp"
+    scale: float | None = None
+    size: str = "1100x750"
+    port: int = 0
+
+
+@dataclass
+class Screen:
+    """The way that was chosen, and what was found out about the user's display.
+
+    Args:
+        remark: a sentence for the user: what could not be had.
+    """
+
+    way: Way
+    display: Display | None = None
+    cookie: bytes | None = None
+    untrusted: bool = False
+    remark: str = ""
+    session: Session | None = field(default=None, repr=False)
+
+    def close(self) -> None:
+        """Give back what was borrowed of the display."""
+        if self.session:
+            self.session.close()
+
+
+def choose_way(wish: Wish, display_text: str, *, why_no_socket: str = "") -> Screen:
+    """Ask the display, and choose.
+
+    Args:
+        why_no_socket: why an X socket cannot be mounted; empty where it can.
+
+    Raises:
+        LabError: the way that was asked for cannot work here.
+    """
+    if wish.via == "web":
+        return Screen("web")
+    try:
+        display = parse_display(display_text)
+        cookie = own_cookie(display)
+        session = Session(display, cookie)
+    except DisplayError as error:
+        if wish.via == "auto":
+            return Screen("web", remark=f"{error}; so the window comes to the browser")
+        raise LabError(
+            str(error), where=f"--via {wish.via}", hint="`--via web` needs no display; `labctl doctor` tells more"
+        ) from error
+    if wish.via == "ssh":
+        session.close()
+        return Screen("ssh", display, untrusted=not wish.trusted)
+    if wish.via == "socket" and (why := why_no_socket or _no_socket(display)):
+        session.close()
+        raise LabError(
+            f"the X socket cannot be mounted: {why}", where="--via socket", hint="`--via relay` needs no mount"
+        )
+    way: Way = "socket" if wish.via == "socket" else "relay"
+    if wish.trusted:
+        session.close()
+        return Screen(way, display, cookie)
+    granted = session.untrusted_cookie()
+    if granted:
+        return Screen(way, display, granted, untrusted=True, session=session)
+    session.close()
+    remark = "this X server has no untrusted cookies (no SECURITY extension): the window is trusted, and could read other windows"
+    return Screen(way, display, cookie, remark=remark)
+
+
+def _no_socket(display: Display) -> str:
+    if not display.path:
+        return f"`{display.text}` is reached by TCP"
+    if str(Path(display.path).parent) != SOCKETS:
+        return f"it is {display.path}, not in {SOCKETS}"
+    return "" if Path(display.path).exists() else f"{display.path} is not there (its name is abstract alone)"
+
+
+def ensure_desktop(
+    engine: Engine,
+    builder_for: BuilderFor,
+    hosts: Sequence[FoundHost],
+    progress: Progress,
+    *,
+    socket_mount: bool = False,
+) -> FoundHost:
+    """Return the lab's desktop container; it is built, made and started where it is not there.
+
+    Args:
+        hosts: those of the lab.
+        socket_mount: one with the X servers' sockets mounted, beside the other.
+
+    Raises:
+        LabError: it cannot be started.
+    """
+    lab = hosts[0].lab
+    compose_file = lab_root() / "compose.yaml"
+    own = next((host for host in hosts if host.name == NAME and host.role == "host"), None)
+    if own and not socket_mount:
+        if own.state != "running":
+            raise LabError(f"host `{NAME}` does not run: it is {own.state}", hint=f"`labctl down {lab}` and up again")
+        return own
+    service = dict(read_services(compose_file, progress)[NAME])
+    check_service(NAME, service, str(compose_file))
+    name = NAME
+    if socket_mount:
+        name = f"{NAME}-x"
+        mount = {"type": "bind", "source": SOCKETS, "target": SOCKETS, "read_only": True}
+        service |= {"hostname": name, "volumes": [*service.get("volumes", ()), mount]}
+    spec = HostSpec(name, service.get("image") or f"labctl/{NAME}", service, role="desktop")
+    wanted = LabSpec(lab, hosts[0].scenario, (spec,), compose_file=str(compose_file))
+    with lab_lock(lab, progress.note):
+        stale = needs_build(engine, replace(wanted, hosts=(replace(spec, name=NAME),)), compose_file)
+        if stale:
+            builder_for(compose_file).build([NAME], progress)
+        found = engine.look(lab)
+        steps = plan_desktop(wanted, found)
+        if stale and not steps:
+            there = next(host for host in found.hosts if host.name == name)
+            steps = (RemoveHost(there, "its image is new"), *plan_desktop(wanted, replace(found, hosts=())))
+        engine.act(wanted, steps, progress)
+        return next(host for host in engine.look(lab).hosts if host.name == name)
+
+
+def remove_desktop(engine: Engine, host: FoundHost) -> None:
+    """Take away the container that had the sockets mounted: it was made for one window."""
+    lab = LabSpec(host.lab, host.scenario, ())
+    engine.act(lab, (RemoveHost(host, "its window is closed"),), Silent())
+
+
+def docker_words(endpoint: Endpoint) -> list[str]:
+    """Return the docker CLI's words that reach an engine."""
+    if endpoint.origin == "default":
+        return ["docker"]
+    words = ["docker", "-H", endpoint.url]
+    if endpoint.tls:
+        pem = {name: str(endpoint.tls / f"{name}.pem") for name in ("ca", "cert", "key")}
+        words += ["--tlsverify", "--tlscacert", pem["ca"], "--tlscert", pem["cert"], "--tlskey", pem["key"]]
+    return words
+
+
+def arguments(wish: Wish, screen: Screen) -> list[str]:
+    """Return the window's command line."""
+    words = ["--theme", wish.theme, "--tab", wish.tab]
+    if wish.scale:
+        words += ["--scale", f"{wish.scale:g}"]
+    way = {"relay": "X relay", "ssh": "ssh -X", "socket": "the X socket", "web": "the browser"}[screen.way]
+    kind = "" if screen.way == "web" else ", untrusted cookie" if screen.untrusted else ", trusted"
+    return [*words, "--way", way + kind, *(["--untrusted"] if screen.untrusted else [])]
+
+
+def show(
+    exec_prefix: Sequence[str], wish: Wish, screen: Screen, names: Sequence[str], tell: Callable[[str], None]
+) -> int:
+    """Show the window until it is closed, and return its exit code.
+
+    Args:
+        exec_prefix: `docker exec -i CONTAINER`, in words.
+        names: of the lab's hosts.
+        tell: hears one line once the window is on its way, with the address where a browser is to open it.
+
+    Raises:
+        LabError: the way failed.
+    """
+    hosts = ",".join(names)
+    words = arguments(wish, screen)
+    if screen.way == "web":
+        from labctl.gui.web import run_web
+
+        return asyncio.run(run_web(exec_prefix, [*words, "--hosts", hosts], wish.size, tell, wish.port))
+    assert screen.display  # noqa: S101 - all other ways have one
+    cookie = "untrusted cookie" if screen.untrusted else "trusted"
+    line = f"{NAME} → your display {screen.display.text} ({screen.way}, {cookie})"
+    if screen.way == "ssh":
+        from labctl.gui.ssh import run_ssh, window_command
+
+        tell(line)
+        return asyncio.run(run_ssh(exec_prefix, window_command(words, hosts), trusted=not screen.untrusted))
+    from labctl.gui.relay import Relay, run_agent
+
+    relay = Relay(screen.display, screen.cookie) if screen.way == "relay" else None
+    order: dict[str, Any] = {
+        "argv": ["python3", "-m", "services.desktop", *words, "--hosts", hosts],
+        "relay": relay is not None,
+        "cookie": (relay.fake if relay else screen.cookie or b"").hex(),
+        "display": f":{screen.display.number}",
+    }
+    return asyncio.run(run_agent(exec_prefix, order, relay, lambda: tell(line)))
+
+
+def classic_commands(exec_prefix: Sequence[str], wish: Wish, hosts: Sequence[str]) -> str:
+    """Return the commands that do by hand what `gui` does, for reading and trying."""
+    from labctl.gui.ssh import ssh_command, window_command
+
+    container = exec_prefix[-1]
+    docker = shlex.join(exec_prefix[: -3 if exec_prefix[-2] == "-i" else -1])
+    line = window_command(["--theme", wish.theme], ",".join(hosts))
+    ssh = shlex.join(ssh_command(exec_prefix, "keys", "/run/labctl/keys", line, trusted=wish.trusted))
+    return f"""\
+# ssh -X: sshd runs for this one login, over `docker exec`, and opens no port.
+mkdir -m 700 keys
+ssh-keygen -q -t ed25519 -N '' -f keys/id; ssh-keygen -q -t ed25519 -N '' -f keys/host
+echo "desktop $(cat keys/host.pub)" > keys/known_hosts
+echo "restrict,x11-forwarding,pty $(cat keys/id.pub)" > keys/authorized_keys
+tar -c -C keys host authorized_keys | {docker} exec -i {container} \\
+  sh -c 'umask 077; mkdir -p /run/labctl/keys; tar -x -C /run/labctl/keys'
+{ssh}
+
+# The X socket: mounted into a container, with an untrusted cookie for any host name (`ffff`).
+(umask 077; : > cookie)
+xauth -q -f untrusted generate "$DISPLAY" . untrusted timeout 0
+xauth -q -f untrusted nlist | sed 's/^..../ffff/' | xauth -q -f cookie nmerge -
+docker run --rm --network NETWORK --cap-drop ALL --security-opt no-new-privileges -e DISPLAY -e XAUTHORITY=/run/cookie \\
+  -v "$PWD/cookie:/run/cookie:ro" -v {SOCKETS}:{SOCKETS}:ro labctl/desktop python3 -m services.desktop
+"""
+
+
+def socket_obstacle(endpoint: Endpoint, facts: Any) -> str:
+    """Return why sockets of this machine cannot be mounted by the engine; empty where they can."""
+    if endpoint.socket is None:
+        return f"the engine at {endpoint.url} is on another machine"
+    if "Docker Desktop" in str(facts.get("OperatingSystem", "")):
+        return "Docker Desktop runs the engine in a virtual machine"
+    return ""
+
+
+def lab_of(engine: Engine, word: str | None, lab: str | None) -> tuple[FoundHost, ...] | None:
+    """Return the hosts of the lab that is meant, or None where its scenario has to be brought up first.
+
+    Raises:
+        UsageError: both a scenario and another lab were named.
+    """
+    from labctl.commands.hosts import choose_lab
+
+    if word is None:
+        return choose_lab(engine, lab)
+    found = engine.look()
+    name = lab or word
+    hosts = found.of(name).hosts if name in found.labs else ()
+    if hosts and hosts[0].scenario != word and word != name:
+        raise UsageError(f"lab `{name}` has scenario `{hosts[0].scenario}`, not `{word}`")
+    if not hosts and lab is None:  # a lab of that scenario under another name will do
+        named = [name for name in found.labs if any(host.scenario == word for host in found.of(name).hosts)]
+        hosts = found.of(named[0]).hosts if len(named) == 1 else ()
+    return hosts or None

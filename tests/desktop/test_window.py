@@ -1,0 +1,182 @@
+"""The window as its user has it: keys and clicks by VNC, what is shown by the probe; the servers are the lab's."""
+
+import subprocess
+import time
+
+import pytest
+
+PAGES = ("tcp", "udp", "files", "mail", "web", "classic", "hosts", "widgets")
+CONTROLS = {"TButton", "TEntry", "TCombobox", "TCheckbutton", "Treeview", "Text"}
+
+
+class TestTalking:
+    def test_greeting_and_echo(self, desk, lab):
+        window = desk()
+        window.press("greet")
+        window.sees("← Thank you for connecting")
+        window.fill("echo", "grüße €")
+        window.press("compare")
+        window.sees("← grüße €")
+        window.sees("11 octets there and back")
+
+    def test_the_chat_speaks_both_ways(self, desk, lab):
+        window = desk()
+        window.fill("name", "ana")
+        window.press("join")
+        window.sees("is now ana")
+        other = subprocess.Popen(
+            ["docker", "exec", "-i", lab.hosts["client"], "lab", "tcp", "chat", "tcp-server", "--name", "bob"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            window.sees("is now bob")
+            window.fill("line", "hello bob")
+            window.screen.key("Return")
+            assert "ana: hello bob\n" in iter(other.stdout.readline, "")
+            other.stdin.write("hello ana\n")
+            other.stdin.flush()
+            window.sees("bob: hello ana")
+        finally:
+            other.stdin.close()
+            other.wait(20)
+            other.stdout.close()
+        window.press("join")  # is called Leave now
+        window.sees("you left the chat")
+
+    def test_datagrams(self, desk):
+        window = desk("--tab", "udp")
+        window.press("send")
+        window.sees("← Thank you for connecting")
+
+    def test_an_unknown_host_is_told_in_words(self, desk):
+        window = desk()
+        window.fill("server", "nowhere")
+        window.press("greet")
+        window.sees("the name `nowhere` does not resolve")
+
+    def test_a_port_that_is_none_is_told_before_anything_is_sent(self, desk):
+        window = desk()
+        window.fill("port", "99999", y=window.one("server")["y"])
+        window.press("greet")
+        window.sees("`99999` is no port")
+
+    def test_a_silent_server_does_not_freeze_the_window_and_can_be_cancelled(self, desk, lab):
+        subprocess.run(["docker", "pause", lab.hosts["tcp-server"]], check=True, capture_output=True)
+        try:
+            window = desk()
+            window.press("greet")
+            window.sees("Greeting from tcp-server:12345 …")
+            began = time.monotonic()
+            window.press(text="Cancel")
+            window.sees("cancelled")
+            assert time.monotonic() - began < 3
+        finally:
+            subprocess.run(["docker", "unpause", lab.hosts["tcp-server"]], check=True, capture_output=True)
+
+
+class TestFiles:
+    def test_download_then_upload_by_the_dialog(self, desk, lab):
+        window = desk("--tab", "files")
+        window.press("browse")
+        window.sees("noise-1m.bin")
+        window.choose_row("noise-1m.bin")
+        window.press("download")
+        window.sees("as on the server")
+        sums = (
+            lab.exec("desktop", "sha256sum", "/home/lab/downloads/noise-1m.bin"),
+            lab.exec("file-server", "sh", "-c", "find /srv/lab -name noise-1m.bin -exec sha256sum {} +"),
+        )
+        assert sums[0].split()[0] == sums[1].split()[0]
+
+        lab.exec("desktop", "sh", "-c", "echo from the window > /home/lab/downloads/mine.txt")
+        window.press("upload")
+        window.sees("File name:")
+        window.screen.type("/home/lab/downloads/mine.txt\n")
+        window.sees("mine.txt is on file-server")
+        assert (
+            lab.exec("client", "sh", "-c", "cd /tmp && lab file get file-server mine.txt >&2 && cat mine.txt")
+            == "from the window\n"
+        )
+
+    def test_a_cancelled_download_is_resumed(self, desk, lab):
+        lab.exec(
+            "client", "sh", "-c", "cd /home/lab && head -c 60000000 /dev/zero >big && lab file put file-server big"
+        )
+        window = desk("--tab", "files")
+        window.press("browse")
+        window.sees("big")
+        window.choose_row("big")
+        window.press("download")
+        part = "/home/lab/downloads/big.part"
+        subprocess.run(["docker", "pause", lab.hosts["file-server"]], check=True, capture_output=True)
+        try:
+            window.press(text="Cancel")
+            window.sees("cancelled")
+        finally:
+            subprocess.run(["docker", "unpause", lab.hosts["file-server"]], check=True, capture_output=True)
+        size = int(lab.exec("desktop", "stat", "-c", "%s", part))
+        assert 0 < size < 60_000_000
+        window.press("download")
+        window.sees("resumed at")
+        window.sees("as on the server")
+
+
+class TestWeb:
+    def test_source_then_picture(self, desk, lab):
+        window = desk("--tab", "web")
+        window.press("source")
+        window.sees("<!doctype html>", patience=20)
+        window.fill("address", "http://web-server/picture.png")
+        window.press("download")
+        window.sees("image/png")
+        orange = bytes((21, 67, 216))  # of a box in services/web/picture.py, as octets B G R
+        assert window.wait(lambda: window.screen.look().count(orange) > 4000 or None, "the picture")
+        sums = lab.exec("desktop", "sha256sum", "/home/lab/downloads/picture.png").split()[0]
+        assert sums in lab.exec("client", "curl", "-s", "http://web-server/SHA256SUMS")
+
+
+class TestHosts:
+    def test_each_host_with_its_addresses(self, desk, lab):
+        window = desk("--tab", "hosts")
+        window.sees("hosts are reachable")
+        rows = {row[0]: row for widget in window.tree() for row in widget.get("rows", ())}
+        assert set(lab.hosts) - {"desktop"} <= set(rows)
+        assert all("reachable" in row[2] for row in rows.values())
+        assert lab.exec("client", "getent", "ahostsv4", "tcp-server").split()[0] in rows["tcp-server"][1]
+
+
+class TestKeysAndLook:
+    def test_keys_change_tabs_and_theme(self, desk):
+        window = desk()
+        window.screen.key("Alt", "5")
+        window.one("address")
+        window.screen.key("Control", "Tab")
+        window.wait(lambda: window.all("list") or None, "the tab Classic")
+        window.screen.key("Control", "t")
+        window.wait(lambda: window.all("theme", text="Light") or None, "the dark theme")
+
+    def test_a_password_is_never_shown_nor_told(self, desk):
+        window = desk("--tab", "mail")
+        window.fill("password", "s3cret")
+        assert window.one("password")["value"] == "******"
+        assert "s3cret" not in window.words()
+
+    def test_control_a_selects_all(self, desk):
+        window = desk()
+        window.fill("echo", "first")
+        window.fill("echo", "second")
+        assert window.one("echo")["value"] == "second"
+
+    @pytest.mark.parametrize(("size", "scale"), [((640, 440), "1"), ((800, 600), "1"), ((1600, 1200), "2")])
+    def test_nothing_is_clipped(self, desk, size, scale):
+        """Every widget that is shown lies inside the window's own area."""
+        window = desk("--scale", scale, size="{}x{}".format(*size))
+        for number in range(1, 9):
+            window.tab(number)
+            window.wait(lambda: f".{PAGES[number - 1]}." in window.shown() or None, "the tab")  # noqa: B023 - called at once
+            for widget in window.tree():
+                if widget["mapped"] and widget["class"] in CONTROLS:
+                    right, bottom = widget["x"] + widget["width"], widget["y"] + widget["height"]
+                    assert right <= size[0], widget
+                    assert bottom <= size[1], widget
+                    assert widget["height"] > 15, widget
