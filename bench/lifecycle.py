@@ -84,7 +84,7 @@ def main() -> None:
         ("labctl up", lambda: timed([*labctl, "up", "tcp-demo", "--lab", LAB])),
         ("labctl down", lambda: timed([*labctl, "down", LAB])),
         ("compose up --wait", lambda: timed([*compose, "up", "-d", "--wait"])),
-        ("compose down", lambda: timed([*compose, "down"])),
+        ("compose down", lambda: timed([*compose, "down", "-v"])),
         ("floor up", lambda: timed([python, "-c", FLOOR, "up"])),
         ("floor down", lambda: timed([python, "-c", FLOOR, "down"])),
         ("python -c pass", lambda: timed([python, "-c", "pass"])),

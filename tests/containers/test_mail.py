@@ -111,3 +111,39 @@ def test_the_healthcheck_speaks_all_three_protocols(lab):
     lab("mail-server", "doveadm", "-c", "/app/services/mail/dovecot.conf", "service", "stop", "pop3-login")
     told = lab("mail-server", "python3", "-m", "services.mail", "--check", code=1)
     assert told.stderr.startswith("not healthy: POP3: ")
+
+
+class TestStrangers:
+    """curl speaks all three protocols; the relay, the mailbox host and the lab's CA are good enough for it."""
+
+    MAIL = "From: alice@lab.test\r\nTo: bob@lab.test\r\nSubject: by curl\r\n\r\n.one dot\r\n"
+
+    def test_curl_sends_over_starttls_and_fetches_by_pop3_and_imap(self, lab):
+        passwords = {host["name"]: host for host in lab.labctl.json("ps", lab.name)["hosts"]}["mail-server"][
+            "credentials"
+        ]
+        who = f"bob@lab.test:{passwords['bob@lab.test']}"
+        lab("client", "sh", "-c", f"printf '{self.MAIL}' > mail && curl -sS --ssl-reqd smtp://smtp-relay --mail-from alice@lab.test "
+                                  "--mail-rcpt bob@lab.test -T mail")  # fmt: skip
+        lab("client", "lab", "mail", "pop", "list", "--user", "bob@lab.test", "--wait", "20")
+        by_pop = lab("client", "curl", "-sS", "--ssl-reqd", "-u", who, "pop3://mail-server/1").stdout
+        by_imap = lab("client", "curl", "-sS", "--ssl-reqd", "-u", who, "imap://mail-server/INBOX;MAILINDEX=1").stdout
+        for said in (by_pop, by_imap):
+            assert "Subject: by curl\n" in said
+            assert "\n\n.one dot\n" in said
+        assert "EXISTS" in lab("client", "curl", "-sS", "-u", who, "imap://mail-server", "-X", "EXAMINE INBOX").stdout
+
+    def test_curl_is_refused_what_is_not_the_labs(self, lab):
+        lab("client", "sh", "-c", f"printf '{self.MAIL}' > mail")
+        argv = [
+            "curl",
+            "-sS",
+            "smtp://smtp-relay",
+            "--mail-from",
+            "eve@elsewhere.test",
+            "--mail-rcpt",
+            "bob@elsewhere.test",
+            "-T",
+            "mail",
+        ]
+        assert "550" in lab("client", *argv, code=55).stderr
