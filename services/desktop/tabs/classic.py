@@ -112,7 +112,7 @@ class NewsTab(Tab):
 
     def build(self) -> None:
         """Make the widgets."""
-        self._read = ""
+        self._read = self._group = self._number = ""
         self.host, self.port = self.text(self.desk.model.host("news-server")), self.text("119")
         row = self.row()
         field(row, "Server", self.host, width=12, values=self.desk.model.hosts)
@@ -152,18 +152,21 @@ class NewsTab(Tab):
 
     def groups(self) -> None:
         """List the groups."""
+        self._group = ""
         self._go("Groups", classic.news_groups)
 
     def articles(self) -> None:
         """List the chosen group's articles."""
-        if self.group_table.chosen and not self.desk.model.topics["news"].busy:
+        if self.group_table.chosen not in ("", self._group):
+            self._group, self._number = self.group_table.chosen, ""
             self._go(self.group_table.chosen, classic.news_articles, self.group_table.chosen)
 
     def read(self) -> None:
         """Fetch the chosen article."""
         group = self.desk.model.topics["news"].facts.get("group", "")
-        if self.article_table.chosen and not self.desk.model.topics["news"].busy:
-            number = self.article_table.chosen
+        number = self.article_table.chosen
+        if number not in ("", self._number):
+            self._number = number
             self._go(f"Article {number}", classic.news_article, group, number)
 
     def post(self) -> None:
@@ -208,8 +211,11 @@ class TelnetTab(Tab):
         self.button = ttk.Button(row, text="Connect", style="Accent.TButton", command=self.connect, name="connect")
         self.button.pack(side="left")
         handed = classic.handed_out("telnet", "student")
-        if handed:
-            ttk.Label(row, text=f"log in as student, {handed}", style="Quiet.TLabel").pack(side="left", padx=self.px(8))
+        if handed:  # put behind asterisks into the line, never shown
+            self.password = handed
+            ttk.Button(row, text="Lab's password for student", command=self.fill_in, name="fill_in").pack(
+                side="left", padx=self.px(6)
+            )
         self.screen = Pane(self, self.desk.look, height=2, wrap="char")
         self.pane(self.screen).pack(fill="both", expand=True)
         row = ttk.Frame(self)
@@ -220,6 +226,13 @@ class TelnetTab(Tab):
         ttk.Checkbutton(row, text="Hide", variable=self.hidden, command=self._hide).pack(side="left", padx=self.px(6))
         ttk.Button(row, text="Send", command=self.say, name="send").pack(side="left")
         self.activity("telnet", conversation=True).pack(fill="x")
+
+    def fill_in(self) -> None:
+        """Put the password that the lab has handed out into the line."""
+        self.hidden.set(True)
+        self._hide()
+        self.line.set(self.password)
+        self.entry.focus_set()
 
     def _hide(self) -> None:
         self.entry.configure(show="*" if self.hidden.get() else "")
@@ -243,6 +256,8 @@ class TelnetTab(Tab):
         if self.terminal and self.desk.model.topics["telnet"].busy:
             self.desk.worker.call(self.terminal.say, self.line.get())
             self.line.set("")
+            self.hidden.set(False)  # what is typed next is no password
+            self._hide()
 
     def draw(self, _name: str, topic: Topic, /) -> None:
         """Show the screen."""
