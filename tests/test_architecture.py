@@ -79,6 +79,14 @@ RULES = [
         ["yaml"],
         False,
     ),
+    ("labctl/pytest_plugin.py", ["labctl.testing", "labctl.engine", "labctl.errors"], ["pytest"], False),
+    (
+        "labctl/testing/*.py",
+        ["labctl.testing", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors",
+         "labctl.progress", "labctl.scenario", "labctl.words"],
+        ["docker"],
+        False,
+    ),
     ("labctl/cli/*.py", ["labctl"], ["click", "rich", "rich_click"], False),
     ("labctl/__main__.py", ["labctl.cli.app"], [], False),
 ]  # fmt: skip
