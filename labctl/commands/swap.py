@@ -69,6 +69,11 @@ def read_swaps(texts: tuple[str, ...]) -> dict[str, str]:
     return swaps
 
 
+def bring_in_all(programs: Mapping[str, str], builder_for: BuilderFor, progress: Progress) -> dict[str, Swap]:
+    """Return each host's program, ready to be put in its place; see `bring_in` for what is raised."""
+    return {host: bring_in(program, host, builder_for, progress) for host, program in programs.items()}
+
+
 def bring_in(program: str, host: str, builder_for: BuilderFor, progress: Progress) -> Swap:
     """Return a program, ready to be put in the place of `host`: the image is built where there is a Dockerfile.
 

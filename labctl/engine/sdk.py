@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,6 +179,7 @@ class DockerEngine:
                 for part in stream:
                     parts.put(part)
             parts.put(None)
+            _close(stream)
 
         # a thread of its own: the stream has no time-out, and a command may be silent for as long as it runs
         threading.Thread(target=read, daemon=True).start()
@@ -241,12 +242,16 @@ class DockerEngine:
         except APIError as error:
             raise failures.not_running(host, error) from error
         output = {STDOUT: bytearray(), STDERR: bytearray()}
-        with closing(stream):
-            wire: Any = getattr(stream, "_sock", stream)
+        wire: Any = getattr(stream, "_sock", stream)
+        try:
             sender = threading.Thread(target=wire.sendall, args=(octets,), daemon=True)
             sender.start()  # beside the reading, or two full pipes wait for each other
             for kind, part in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
                 output[kind] += part
+        finally:
+            with suppress(OSError):
+                wire.close()
+            _close(stream)
         code = self.api.exec_inspect(started)["ExitCode"]
         return Executed(code or 0, bytes(output[STDOUT]), bytes(output[STDERR]), time.monotonic() - began)
 
@@ -314,11 +319,14 @@ class DockerEngine:
             stream = self.api.logs(host.id, stream=True, follow=follow, tail="all" if tail is None else tail)
         except NotFound as error:
             raise failures.not_running(host, error) from error
-        for part in stream:
-            *lines, rest = (rest + part).split(b"\n")
-            yield from lines
-        if rest:
-            yield rest
+        try:
+            for part in stream:
+                *lines, rest = (rest + part).split(b"\n")
+                yield from lines
+            if rest:
+                yield rest
+        finally:
+            _close(stream)
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -440,6 +448,18 @@ class _Action:
             self.api.start(container)
         except APIError as error:
             raise failures.not_started(self.api, self.lab, name, error) from error
+
+
+def _close(stream: Any) -> None:
+    """Close a stream's connection: the SDK leaves it to the collector, and its own `close` leaves a file of the socket open."""
+    response: Any = getattr(stream, "_response", None)
+    with suppress(AttributeError, OSError):  # at its end there is none any more
+        file = response.raw._fp.fp
+        wire = file.raw._sock
+        file.close()
+        wire.close()
+    with suppress(Exception):
+        response.close()
 
 
 def _of(steps: Sequence[Step], kind: type[S]) -> list[S]:

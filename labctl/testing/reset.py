@@ -3,7 +3,7 @@
 Each host by the cheapest way that is certain:
 
 - what was swapped, crashed, paused or impaired is put right;
-- a host that mounts a volume which some host may write is made again, with that volume;
+- a host that mounts a volume which some host may write is made again, with that volume; so is one that was taken off the network;
 - a host whose service has the label `labctl.reset` is told by that signal to start itself anew (`none`: it keeps nothing in mind), and
   where a test ran something in it, what still runs of that and what was written to its tmpfs since the lab was ready is removed;
 - any other is started again, which empties its tmpfs.
@@ -88,13 +88,17 @@ def plan_again(spec: LabSpec, found: Found) -> tuple[Step, ...]:
     written = {mount["source"] for host in spec.hosts for mount in _volumes(host) if not mount.get("read_only")}
     on_volume = {host.name for host in spec.hosts if any(mount["source"] in written for mount in _volumes(host))}
     volumes = tuple(volume for volume in found.volumes if volume.key in written)
-    gone = [host for host in found.hosts if host.role == "host" and host.name in on_volume]
+    off_the_wire = {host.name for host in found.hosts if host.state == "running" and not host.addresses}
+    gone = [host for host in found.hosts if host.role == "host" and host.name in on_volume | off_the_wire]
     left = replace(
         found,
         hosts=tuple(host for host in found.hosts if host.role == "host" and host not in gone),
         volumes=tuple(volume for volume in found.volumes if volume not in volumes),
     )
-    removals: list[Step] = [*(RemoveHost(host, "it may have written") for host in gone), *map(RemoveVolume, volumes)]
+    removals: list[Step] = [
+        *(RemoveHost(host, "off the wire" if host.name in off_the_wire else "it may have written") for host in gone),
+        *map(RemoveVolume, volumes),
+    ]
     return (*removals, *plan_up(spec, left))
 
 

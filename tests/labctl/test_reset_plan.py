@@ -14,7 +14,9 @@ def lab(*hosts):
 
 
 def found(spec, **changed):
-    hosts = [FoundHost(f"id-{host.name}", "x", host.name, digest=host.digest) for host in spec.hosts]
+    hosts = [
+        FoundHost(f"id-{host.name}", "x", host.name, digest=host.digest, addresses=("10.0.0.2",)) for host in spec.hosts
+    ]
     hosts = [replace(host, **changed.get(host.name, {})) for host in hosts]
     keys = dict.fromkeys(name for host in spec.hosts for name in host.volumes)
     volumes = tuple(FoundVolume("x", f"lab-x_{key}", key) for key in keys)
@@ -63,6 +65,11 @@ def test_hosts_on_a_volume_that_may_be_written_are_made_again_with_it_and_no_oth
         "create host files from i",
         "create host mirror from i",
     ]
+
+
+def test_a_host_that_was_taken_off_the_wire_is_made_again():
+    spec = lab(SERVER, CLIENT)
+    assert told(spec, found(spec, client={"addresses": ()}))[0] == "remove host client (off the wire)"
 
 
 def test_helpers_of_the_lab_stay():
