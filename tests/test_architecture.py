@@ -79,6 +79,14 @@ RULES = [
         ["yaml"],
         False,
     ),
+    ("labctl/grade/probe.py", [], [], False),
+    ("labctl/grade/words.py", [], [], True),
+    (
+        "labctl/grade/*.py",
+        ["labctl.grade", "labctl.testing", "labctl.commands", "labctl.engine", "labctl.errors", "labctl.scenario"],
+        [],
+        False,
+    ),
     ("labctl/pytest_plugin.py", ["labctl.testing", "labctl.engine", "labctl.errors"], ["pytest"], False),
     (
         "labctl/testing/*.py",

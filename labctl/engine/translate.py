@@ -58,6 +58,10 @@ HOST_CONFIG: Translation = {  # keys of what the engine's machine grants it
     "dns_opt": ("DnsOptions", list),
     "dns_search": ("DnsSearch", list),
     "restart": ("RestartPolicy", lambda value: {"Name": value}),
+    "logging": (
+        "LogConfig",
+        lambda value: {"Type": value.get("driver", "json-file"), "Config": value.get("options", {})},
+    ),
     "shm_size": ("ShmSize", int),
     "group_add": ("GroupAdd", lambda value: [str(group) for group in value]),
 }

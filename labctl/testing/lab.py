@@ -97,6 +97,10 @@ class Lab:
 
         return self._change(host, change)
 
+    def with_service(self, host: str, keys: Mapping[str, Any]) -> "Lab":
+        """Set keys of a host's Compose service, such as `mem_limit`, as `docker compose config` writes them."""
+        return self._change(host, lambda service: service.update(keys))
+
     def with_command(self, host: str, command: str | Sequence[str]) -> "Lab":
         """Start a host with another command (after its entrypoint, as in Compose)."""
         argv = command.split() if isinstance(command, str) else list(command)
