@@ -31,7 +31,7 @@ INTERPRETERS = {".py": ["python3", "-u"], ".sh": ["sh"]}
 NOT_ITS_OWN = ("build", "command", "entrypoint", "healthcheck", "labels")  # the reference's, not the place's
 NOBODY_IN_PARTICULAR = "1000:1000"
 SLICE = 1.0  # seconds between looks at whether the program still runs
-SHOWN_LINES = 15
+SHOWN_LINES, LONGEST_LINE = 15, 200
 ANY = 'for t in "$@"; do lab wait --timeout "$0" "$t" >/dev/null 2>&1 & done; wait -n; code=$?; kill $(jobs -p) 2>/dev/null; exit $code'
 
 
@@ -214,4 +214,4 @@ def _await(engine: Engine, spec: LabSpec, host: HostSpec, timeout: float) -> Non
 
 def _last_lines(engine: Engine, host: Any) -> str:
     lines = list(engine.logs(host, tail=SHOWN_LINES)) if host else []
-    return "\n".join(f"  | {line.decode(errors='replace')}" for line in lines) or "  (it said nothing)"
+    return "\n".join(f"  | {line.decode(errors='replace')[:LONGEST_LINE]}" for line in lines) or "  (it said nothing)"

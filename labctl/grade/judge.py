@@ -109,7 +109,7 @@ def grade(engine: DockerEngine, entry: Path | str, scenario: Scenario, grading: 
 
 def _tail(host: LabHost) -> str:
     try:
-        return "\n".join(line.decode(errors="replace") for line in host.lab.engine.logs(host.found, tail=40))
+        return "\n".join(line.decode(errors="replace")[:500] for line in host.lab.engine.logs(host.found, tail=40))
     except LabError:
         return ""
 
