@@ -74,7 +74,8 @@ RULES = [
     ),
     (
         "labctl/commands/*.py",
-        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.gui", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
+        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.gui", "labctl.model", "labctl.plan", "labctl.errors",
+         "labctl.progress",
          "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.wire", "labctl.words"],
         ["yaml"],
         False,
@@ -91,7 +92,7 @@ RULES = [
     (
         "labctl/testing/*.py",
         ["labctl.testing", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors",
-         "labctl.progress", "labctl.scenario", "labctl.words"],
+         "labctl.progress", "labctl.scenario", "labctl.wire", "labctl.words"],
         ["docker"],
         False,
     ),

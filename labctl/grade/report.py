@@ -52,7 +52,7 @@ def as_csv(grades: Sequence[Grade], worth: float) -> str:
                 worth,
                 steps,
                 *(by_name.get(name, 0) for name in names),
-                _cell(grade.problem),
+                _cell(grade.problem.partition("\n")[0]),
             ]
         )
     return out.getvalue()

@@ -12,7 +12,19 @@ from pydantic import ValidationError
 from labctl.errors import UsageError
 from labctl.faults.read import read_fault
 from labctl.scenario.parts import Part
-from labctl.scenario.schema import FAULT, RUN, Background, Check, Expect, FaultStep, Grading, Question, Scenario, Step, Text
+from labctl.scenario.schema import (
+    FAULT,
+    RUN,
+    Background,
+    Check,
+    Expect,
+    FaultStep,
+    Grading,
+    Question,
+    Scenario,
+    Step,
+    Text,
+)
 from labctl.scenario.wire import WireItem
 from labctl.words import nearest
 

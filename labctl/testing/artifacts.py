@@ -1,14 +1,14 @@
 """What a lab shows, as files beside a failed test: each host's log, what the engine says of it, and the wire where there is a tap."""
 
-import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labctl.errors import LabError
-
 if TYPE_CHECKING:
     from labctl.testing.lab import Lab
+
+
+WIDTH = 110  # columns of the ladder
 
 
 def write_artifacts(lab: "Lab", folder: Path, shown_lines: int) -> list[tuple[str, str]]:
@@ -32,16 +32,16 @@ def write_artifacts(lab: "Lab", folder: Path, shown_lines: int) -> list[tuple[st
 
 
 def _wire(lab: "Lab", folder: Path) -> list[tuple[str, str]]:
-    """Write what the tap captured, where labctl has taps and the lab has one, as pcapng and as a ladder."""
-    try:
-        trace = importlib.import_module("labctl.commands.trace")
-        seen = trace.see(lab.engine, lab.name)
-    except (ModuleNotFoundError, LabError):
+    """Write what the lab's tap captured, where it has one, as pcapng and as a ladder."""
+    if lab.engine.look(lab.name).tap is None:
         return []
-    writer, ladder, terminal = (
-        importlib.import_module(f"labctl.wire.{name}") for name in ("write", "ladder", "terminal")
-    )
-    (folder / "capture.pcapng").write_bytes(writer.write_pcapng(seen.capture))
-    text = "\n".join(terminal.TextLadder(110, colour=False).draw(ladder.lay_out(seen.trace)))
+    from labctl.commands.trace import see
+    from labctl.wire.ladder import lay_out
+    from labctl.wire.terminal import TextLadder
+    from labctl.wire.write import write_pcapng
+
+    seen = see(lab.engine, lab.name)
+    (folder / "capture.pcapng").write_bytes(write_pcapng(seen.capture))
+    text = "\n".join(TextLadder(WIDTH, colour=False).draw(lay_out(seen.trace, since_ns=seen.ready_ns)))
     (folder / "ladder.txt").write_text(text + "\n")
     return [("ladder", text)]

@@ -13,7 +13,7 @@ from labctl.commands.swap import adapted, bring_in
 from labctl.commands.up import up
 from labctl.engine.compose import ComposeBuilder
 from labctl.errors import LabError, UsageError
-from labctl.model import OWNER, FoundHost, HostSpec, LabSpec
+from labctl.model import OWNER, FoundHost, HostSpec, LabSpec, TapSpec
 from labctl.plan import plan_down
 from labctl.progress import Progress, Silent
 from labctl.scenario.catalog import Entry, find_scenario
@@ -23,7 +23,7 @@ from labctl.testing.network import GUEST, LabNetwork, do_without_ryuk
 from labctl.testing.owner import owner, sweep
 from labctl.testing.reaper import dismiss, watch_over
 from labctl.testing.reset import reset
-from labctl.testing.taps import read_wire, tap_options
+from labctl.testing.taps import read_wire
 from labctl.testing.waits import Strategy
 from labctl.words import nearest
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import docker
 
     from labctl.engine.sdk import DockerEngine
+    from labctl.wire.ask import Wire
 
 LONGEST_STEM = 20  # of the scenario's name in the lab's
 HOST_VARIABLES = ("LABCTL_HOST", "TESTCONTAINERS_HOST_OVERRIDE")  # where published ports are, seen from this process
@@ -170,7 +171,6 @@ class Lab:
         if not self.keep:
             _up.add(self.name)
             watch_over(owner())
-        options = tap_options() if self._tap else {}
         publish = self._publish or _must_publish(engine)
         swaps = {host: bring_in(program, host, self._builder, self._progress) for host, program in self._swaps.items()}
 
@@ -185,7 +185,7 @@ class Lab:
 
         try:
             up(engine, self._builder, self.entry, self._progress, lab=self.name, build=self._build, publish=publish,
-               timeout=self._timeout, adapt=adapt, **options)  # fmt: skip
+               timeout=self._timeout, adapt=adapt, tap=TapSpec() if self._tap else None)  # fmt: skip
             self._ready = time.time()
             for host, strategy in self._waits:
                 self.host(host).waiting_for(strategy)
@@ -368,13 +368,13 @@ class Lab:
         return Faults(self.engine, self.name)
 
     @property
-    def wire(self) -> Any:
+    def wire(self) -> "Wire":
         """What crossed the wire so far: `lab.wire.tcp("client", "tcp-server:12345").closes_first("tcp-server")`.
 
         Raises:
             LabError: the lab has no tap.
         """
-        return read_wire(self.engine, self.name)
+        return read_wire(self.engine, self.name, self._ready)
 
     # -- within -------------------------------------------------------------------------------------------------------
 

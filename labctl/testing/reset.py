@@ -92,7 +92,7 @@ def plan_again(spec: LabSpec, found: Found) -> tuple[Step, ...]:
     gone = [host for host in found.hosts if host.role == "host" and host.name in on_volume | off_the_wire]
     left = replace(
         found,
-        hosts=tuple(host for host in found.hosts if host.role == "host" and host not in gone),
+        hosts=tuple(host for host in found.hosts if host not in gone),
         volumes=tuple(volume for volume in found.volumes if volume not in volumes),
     )
     removals: list[Step] = [

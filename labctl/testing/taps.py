@@ -1,35 +1,23 @@
-"""The wire of a lab under test, where labctl has taps and the lab has one."""
+"""The wire of a lab under test, where the lab has a tap."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from labctl.errors import LabError
+import time
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labctl.engine.sdk import DockerEngine
+    from labctl.wire.ask import Wire
 
 
-def tap_options() -> dict[str, Any]:
-    """Return what `up` has to be told so that the lab's wire is captured from its first frame.
+def read_wire(engine: "DockerEngine", lab: str, since: float = 0.0) -> "Wire":
+    """Return what crossed a lab's wire, ready to be asked, once the connections begun since then are closed, or `SETTLE` s later.
 
-    Raises:
-        LabError: this labctl has no taps.
-    """
-    kind = getattr(importlib.import_module("labctl.model"), "TapSpec", None)
-    if kind is None:
-        raise LabError("this labctl cannot capture")
-    return {"tap": kind()}
-
-
-def read_wire(engine: "DockerEngine", lab: str) -> Any:
-    """Return what crossed a lab's wire, ready to be asked.
+    Args:
+        since: seconds since the epoch.
 
     Raises:
-        LabError: this labctl has no taps, or the lab has none.
+        LabError: the lab has no tap.
     """
-    try:
-        trace = importlib.import_module("labctl.commands.trace")
-        ask = importlib.import_module("labctl.wire.ask")
-    except ModuleNotFoundError as error:
-        raise LabError("this labctl cannot capture") from error
-    return ask.Wire(trace.see(engine, lab).trace)
+    from labctl.commands.trace import see_settled
+    from labctl.wire.ask import Wire
+
+    return Wire(see_settled(engine, lab, int((since or time.time()) * 1e9)).trace)

@@ -95,8 +95,25 @@ def test_a_failed_test_tells_where_the_logs_are(play, tmp_path):
     assert "log of tcp-server" in out
     assert "ready" in (kept / "tcp-server.log").read_text()
     assert "stdout='seen\\n'" in out
-    tree = ElementTree.parse(tmp_path / "junit.xml")  # noqa: S314 - our own file
+    tree = ElementTree.parse(tmp_path / "junit.xml")
     assert {item.get("name"): item.get("value") for item in tree.iter("property")} == {"lab_artifacts": str(kept)}
+
+
+def test_the_wire_can_be_asked_and_is_kept_where_a_test_fails(play, tmp_path):
+    out, _ = play(
+        "pytestmark = pytest.mark.lab('tcp-demo', tap=True)\n"
+        "def test_a(lab):\n"
+        "    lab.host('client').run('lab tcp greet tcp-server', check=True)\n"
+        "    lab.wire.tcp('client', 'tcp-server:12345').opens().closes_first('tcp-server')\n"
+        "def test_b(lab):\n"
+        "    lab.host('client').run('lab tcp greet tcp-server', check=True)\n"
+        "    lab.wire.tcp('client', 'tcp-server:12345').closes_first('client')\n",
+        code=1,
+    )
+    assert "1 failed, 1 passed" in out
+    kept = tmp_path / "kept" / "test_own.py-test_b"
+    assert (kept / "capture.pcapng").read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"  # a section header block
+    assert "12345" in (kept / "ladder.txt").read_text()
 
 
 def test_two_workers_of_xdist_have_a_lab_each_and_keep_their_reports(play, engine):
