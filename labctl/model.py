@@ -15,6 +15,9 @@ CALLS = "labctl.calls"  # on hosts whose program runs under strace
 # On services, for `ps`: commands that print what a user of the host must know (JSON), and how it goes (a line).
 CREDENTIALS, SUMMARY = "labctl.credentials", "labctl.summary"
 SHAPER = "shaper"  # role of the helper that impairs a host
+# Whose lab it is, where it must not outlive a process (`labctl.testing.owner`); how a service goes back to its start without being
+# started again: `none` where its process keeps nothing in mind, or the signal that has it start itself anew.
+OWNER, RESET = "labctl.owner", "labctl.reset"
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
 _CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry
@@ -54,6 +57,7 @@ class HostSpec:
     service: Mapping[str, Any]
     ports: tuple[Port, ...] = ()
     role: str = "host"
+    ready: tuple[Port, ...] | None = None  # the ports that must answer before the lab counts as ready; None: all
 
     @property
     def digest(self) -> str:
@@ -121,6 +125,8 @@ class LabSpec:
     tools_image: str = ""
     calls: bool = False
     links: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # (sending host, rule of its shaper)
+    labels: tuple[tuple[str, str], ...] = ()  # on every object of the lab, beside labctl's own
+    any_port: bool = False  # publish at ports of the engine's choice, so that labs do not get in each other's way
 
     @property
     def project(self) -> str:
@@ -162,6 +168,7 @@ class FoundNetwork:
     lab: str
     name: str
     key: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,7 @@ class FoundVolume:
     lab: str
     name: str
     key: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

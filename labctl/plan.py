@@ -15,6 +15,11 @@ def publish_network(host: str) -> str:
     return f"publish-{host}"
 
 
+def asked(host: HostSpec) -> tuple[Port, ...]:
+    """Return the ports that readiness is asked of."""
+    return host.ports if host.ready is None else host.ready
+
+
 @dataclass(frozen=True)
 class RemoveHost:
     host: FoundHost
@@ -144,7 +149,7 @@ def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
         steps += [CreateHost(spec, wanted.publish and bool(spec.ports)), StartHost(spec.name)]
     client = wanted.client or (wanted.hosts[0] if wanted.hosts else None)
     if client:
-        targets = tuple((host.name, port) for host in wanted.hosts if host is not client for port in host.ports)
+        targets = tuple((host.name, port) for host in wanted.hosts if host is not client for port in asked(host))
         steps.append(Wait(client.name, targets))
     return tuple(steps)
 

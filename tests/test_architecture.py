@@ -82,6 +82,22 @@ RULES = [
         ["yaml"],
         False,
     ),
+    ("labctl/grade/probe.py", [], [], False),
+    ("labctl/grade/words.py", [], [], True),
+    (
+        "labctl/grade/*.py",
+        ["labctl.grade", "labctl.testing", "labctl.commands", "labctl.engine", "labctl.errors", "labctl.scenario"],
+        [],
+        False,
+    ),
+    ("labctl/pytest_plugin.py", ["labctl.testing", "labctl.engine", "labctl.errors"], ["pytest"], False),
+    (
+        "labctl/testing/*.py",
+        ["labctl.testing", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors",
+         "labctl.progress", "labctl.scenario", "labctl.wire", "labctl.words"],
+        ["docker"],
+        False,
+    ),
     ("labctl/cli/*.py", ["labctl"], ["click", "rich", "rich_click"], False),
     ("labctl/__main__.py", ["labctl.cli.app"], [], False),
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from labctl.errors import LabError, UsageError
 COMMANDS = {  # name → (module, one line for `labctl --help`); the table also gives the order
     "run": ("lifecycle", "Bring a scenario up, play its steps, judge them, take it down."),
     "up": ("lifecycle", "Bring a scenario's hosts up and wait until each port answers."),
+    "grade": ("grade", "Judge programs in the place of a scenario's server, and give points."),
     "down": ("lifecycle", "Take labs down; nothing of them is left."),
     "build": ("lifecycle", "Build the images of a scenario, or of all."),
     "ls": ("listing", "List the scenarios and the labs that are up."),

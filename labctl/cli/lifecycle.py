@@ -13,12 +13,20 @@ from labctl.cli.output import print_json, print_table
 from labctl.cli.progress import show_progress
 from labctl.cli.wire_options import tap_options, tap_spec
 from labctl.cli.wiring import builder_for, connect, connect_to_clear, helpers_image
+from labctl.errors import UsageError
 from labctl.scenario.catalog import find_scenario, own_scenarios
 
 publish_option = click.option("--publish", is_flag=True, help="Open the hosts' ports on 127.0.0.1.")
 build_option = click.option("--build", is_flag=True, help="Build the images even where they are up to date.")
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="Seconds until ready."
+)
+swap_option = click.option(
+    "--swap",
+    "swaps",
+    multiple=True,
+    metavar="HOST=PATH",
+    help="Put a program of your own in a host's place: a file, a folder with a Dockerfile, or an image. Repeatable.",
 )
 
 calls_option = click.option(
@@ -32,6 +40,10 @@ calls_option = click.option(
 @build_option
 @publish_option
 @timeout_option
+@swap_option
+@click.option(
+    "--watch", is_flag=True, help="Stay, and restart what was swapped whenever its files change; Ctrl-C ends it."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 @click.option("--tap", is_flag=True, help="Capture the lab's wire from its first frame; `labctl trace` shows it.")
 @calls_option
@@ -44,6 +56,8 @@ def up_command(
     build: bool,
     publish: bool,
     timeout: float,
+    swaps: tuple[str, ...],
+    watch: bool,
     dry_run: bool,
     tap: bool,
     calls: bool,
@@ -55,11 +69,16 @@ def up_command(
 
     SCENARIO is a name from `labctl ls`, or the path of a file of your own.
     """
+    from labctl.commands.swap import adapted, bring_in_all, read_swaps
     from labctl.commands.up import up
 
+    programs = read_swaps(swaps)
+    if watch and not programs:
+        raise UsageError("there is nothing to watch", where="--watch", hint="`--swap HOST=PATH` names what changes")
     entry = find_scenario(scenario)
     engine = connect()
     with show_progress(quiet=quiet) as progress:
+        places = bring_in_all(programs, builder_for(engine), progress)
         result = up(
             engine,
             builder_for(engine),
@@ -72,6 +91,7 @@ def up_command(
             dry_run=dry_run,
             tap=tap_spec(**tap_told) if tap or calls else None,
             calls=calls,
+            adapt=lambda spec: adapted(spec, places),
         )
     if as_json:
         print_json(**{name: getattr(result, name) for name in ("lab", "scenario", "build", "steps", "hosts")})
@@ -84,6 +104,14 @@ def up_command(
         click.echo(
             f"lab `{result.lab}` is up; try `labctl shell client`, and `labctl down {result.lab}` in the end", err=True
         )
+    if watch and not dry_run:
+        from labctl.commands.prepare import wanted
+        from labctl.commands.watch import watch_swaps
+
+        with show_progress(quiet=True) as progress:
+            spec = wanted(entry, lab, progress, publish=publish)
+            for news in watch_swaps(engine, spec, programs, builder_for(engine), progress, timeout=timeout):
+                click.echo(news, err=True)
 
 
 @click.command("down")
@@ -118,6 +146,7 @@ def down_command(
 @build_option
 @publish_option
 @timeout_option
+@swap_option
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
@@ -141,6 +170,7 @@ def run_command(
     build: bool,
     publish: bool,
     timeout: float,
+    swaps: tuple[str, ...],
     report: Path | None,
     junit: Path | None,
     traced: bool | None,
@@ -154,8 +184,10 @@ def run_command(
     from labctl.commands.down import down
     from labctl.commands.prepare import load
     from labctl.commands.run import play
+    from labctl.commands.swap import adapted, bring_in_all, read_swaps
     from labctl.commands.up import up
 
+    programs = read_swaps(swaps)
     entry = find_scenario(scenario)
     engine = connect()
     lesson = load(entry)
@@ -166,8 +198,10 @@ def run_command(
     if tap:  # read while the engine works
         threading.Thread(target=importlib.import_module, args=("labctl.cli.wire_verdicts",), daemon=True).start()
     with show_progress(quiet=quiet) as progress:
+        places = bring_in_all(programs, builder_for(engine), progress)
         result = up(
-            engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout, tap=tap, calls=calls
+            engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout, tap=tap, calls=calls,
+            adapt=lambda spec: adapted(spec, places),
         )  # fmt: skip
     verdicts = Verdicts(silent=quiet or as_json)
     try:

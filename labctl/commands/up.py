@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labctl.commands.faults import impair_links
 from labctl.commands.prepare import TOOLS, wanted
+from labctl.commands.swap import await_swapped
 from labctl.engine.base import Engine, ImageBuilder
 from labctl.engine.compose import source_digest
 from labctl.engine.lock import lab_lock
@@ -46,6 +47,7 @@ def up(
     dry_run: bool = False,
     tap: TapSpec | None = None,
     calls: bool = False,
+    adapt: Callable[[LabSpec], LabSpec] = lambda spec: spec,
 ) -> Upped:
     """Bring a scenario's lab up, or put one right that was left half up.
 
@@ -57,12 +59,13 @@ def up(
         dry_run: only tell the steps.
         tap: how to capture the lab's wire, from before its first host; None for not at all.
         calls: run the hosts' programs under strace, so that `labctl trace` shows their socket calls.
+        adapt: changes what the scenario asks for, such as another program in a host's place.
 
     Raises:
         LabError: a lab of that name is up already, or the lab could not be brought up; then nothing of it is left.
         UsageError: the scenario has problems.
     """
-    spec = wanted(entry, lab, progress, publish=publish, tap=tap, calls=calls)
+    spec = adapt(wanted(entry, lab, progress, publish=publish, tap=tap, calls=calls))
     with lab_lock(spec.name, progress.note):
         found = engine.look(spec.name)
         steps = plan_up(spec, found)
@@ -77,6 +80,7 @@ def up(
             if tools:
                 builder_for(lab_root() / "compose.yaml").build([TOOLS], progress)
             engine.act(spec, steps, progress, timeout=timeout)
+            _await_swapped(engine, spec, progress, timeout)
             _mark_ready(engine, spec)
         if not dry_run and spec.links:
             _impair(engine, spec, progress)
@@ -107,6 +111,14 @@ def _impair(engine: Engine, spec: LabSpec, progress: Progress) -> None:
 
 def _tools_are_current(engine: Engine, spec: LabSpec) -> bool:
     return engine.images().get(tagged(spec.tools_image)) == source_digest()
+
+
+def _await_swapped(engine: Engine, spec: LabSpec, progress: Progress, timeout: float) -> None:
+    try:
+        await_swapped(engine, spec, timeout)
+    except BaseException:
+        engine.act(spec, plan_down(engine.look(spec.name)), progress)
+        raise
 
 
 def _refuse_taken(spec: LabSpec, found: Found, steps: tuple[Step, ...]) -> None:

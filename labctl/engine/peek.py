@@ -82,11 +82,13 @@ def look(ask: List, lab: str | None = None) -> Found:
         (read_container(item) for item in ask("containers", filters)), key=lambda host: (host.lab, host.name)
     )
     networks = (
-        FoundNetwork(item["Id"], item["Labels"][LAB], item["Name"], item["Labels"].get(NETWORK, ""))
+        FoundNetwork(
+            item["Id"], item["Labels"][LAB], item["Name"], item["Labels"].get(NETWORK, ""), _ours(item["Labels"])
+        )
         for item in ask("networks", filters)
     )
     volumes = (
-        FoundVolume(item["Labels"][LAB], item["Name"], item["Labels"].get(VOLUME, ""))
+        FoundVolume(item["Labels"][LAB], item["Name"], item["Labels"].get(VOLUME, ""), _ours(item["Labels"]))
         for item in ask("volumes", filters)
     )
     return Found(tuple(hosts), tuple(networks), tuple(volumes))
@@ -225,5 +227,9 @@ def read_container(item: dict[str, Any]) -> FoundHost:
         mac=lab.get("MacAddress") or "",
         traced=CALLS in labels,
         published=tuple(sorted(published)),
-        labels={key: value for key, value in labels.items() if key.startswith("labctl.")},
+        labels=_ours(labels),
     )
+
+
+def _ours(labels: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if key.startswith("labctl.")}

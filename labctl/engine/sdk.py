@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.tls import TLSConfig
+from docker.utils.socket import STDERR, STDOUT, frames_iter
 
 from labctl.engine import failures, helpers, taps
 from labctl.engine.base import Change
@@ -179,6 +180,7 @@ class DockerEngine:
                 for part in stream:
                     parts.put(part)
             parts.put(None)
+            _close(stream)
 
         # a thread of its own: the stream has no time-out, and a command may be silent for as long as it runs
         threading.Thread(target=read, daemon=True).start()
@@ -257,6 +259,89 @@ class DockerEngine:
         """Ask a shaper; see `Breaking`."""
         return helpers.ask(self, helper, request)
 
+    def feed(self, host: FoundHost, argv: Sequence[str], octets: bytes) -> Executed:
+        """Run a command that reads so many octets from its stdin, and no more: not every way to the engine has an end of input.
+
+        Raises:
+            LabError: the host does not run.
+        """
+        began = time.monotonic()
+        try:
+            started = self.api.exec_create(host.id, list(argv), stdin=True)["Id"]
+            stream = self.api.exec_start(started, socket=True)
+        except APIError as error:
+            raise failures.not_running(host, error) from error
+        output = {STDOUT: bytearray(), STDERR: bytearray()}
+        wire: Any = getattr(stream, "_sock", stream)
+        try:
+            sender = threading.Thread(target=wire.sendall, args=(octets,), daemon=True)
+            sender.start()  # beside the reading, or two full pipes wait for each other
+            for kind, part in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
+                output[kind] += part
+        finally:
+            with suppress(OSError):
+                wire.close()
+            _close(stream)
+        code = self.api.exec_inspect(started)["ExitCode"]
+        return Executed(code or 0, bytes(output[STDOUT]), bytes(output[STDERR]), time.monotonic() - began)
+
+    def signal(self, host: FoundHost, name: str) -> None:
+        """Send a signal to a host's first process, which hands it on.
+
+        Raises:
+            LabError: the host does not run.
+        """
+        try:
+            self.api.kill(host.id, name)
+        except APIError as error:
+            raise failures.not_running(host, error) from error
+
+    def processes(self, host: FoundHost) -> int:
+        """Return how many processes a host has; 0 where it does not run."""
+        try:
+            return len(self.api.top(host.id)["Processes"] or ())
+        except APIError:
+            return 0
+
+    def output(self, host: FoundHost) -> tuple[bytes, bytes]:
+        """Return what a host has written to stdout and to stderr.
+
+        Raises:
+            LabError: the host is gone.
+        """
+        try:
+            out, err = (self.api.logs(host.id, stdout=want, stderr=not want) for want in (True, False))
+        except APIError as error:
+            raise failures.not_running(host, error) from error
+        return out, err
+
+    def guests(self, network: str) -> tuple[str, ...]:
+        """Return the ids of all containers on a network that run."""
+        try:
+            return tuple(self.api.inspect_network(network).get("Containers") or ())
+        except NotFound:
+            return ()
+
+    def send_away(self, network: str, guests: Sequence[str], *, made_by: str) -> None:
+        """Take containers off a network, so that it can be removed; those that bear the label `made_by` are removed themselves."""
+        for guest in guests:
+            with suppress(APIError):
+                labels = self.api.inspect_container(guest)["Config"].get("Labels") or {}
+                if made_by in labels:
+                    self.api.remove_container(guest, force=True, v=True)
+                else:
+                    self.api.disconnect_container_from_network(guest, network, force=True)
+
+    def client(self) -> docker.DockerClient:
+        """Return the SDK's object-like client over the same connections, with the version that was agreed on."""
+        client = docker.DockerClient.__new__(docker.DockerClient)
+        client.api = self.api
+        return client
+
+    def close(self) -> None:
+        """Close all connections to the engine."""
+        self.api.close()
+
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
         """Yield a host's log, a line at a time."""
         rest = b""
@@ -264,11 +349,14 @@ class DockerEngine:
             stream = self.api.logs(host.id, stream=True, follow=follow, tail="all" if tail is None else tail)
         except NotFound as error:
             raise failures.not_running(host, error) from error
-        for part in stream:
-            *lines, rest = (rest + part).split(b"\n")
-            yield from lines
-        if rest:
-            yield rest
+        try:
+            for part in stream:
+                *lines, rest = (rest + part).split(b"\n")
+                yield from lines
+            if rest:
+                yield rest
+        finally:
+            _close(stream)
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -390,6 +478,18 @@ class _Action:
             self.api.start(container)
         except APIError as error:
             raise failures.not_started(self.api, self.lab, name, error) from error
+
+
+def _close(stream: Any) -> None:
+    """Close a stream's connection: the SDK leaves it to the collector, and its own `close` leaves a file of the socket open."""
+    response: Any = getattr(stream, "_response", None)
+    with suppress(AttributeError, OSError):  # at its end there is none any more
+        file = response.raw._fp.fp
+        wire = file.raw._sock
+        file.close()
+        wire.close()
+    with suppress(Exception):
+        response.close()
 
 
 def _of(steps: Sequence[Step], kind: type[S]) -> list[S]:

@@ -58,6 +58,10 @@ HOST_CONFIG: Translation = {  # keys of what the engine's machine grants it
     "dns_opt": ("DnsOptions", list),
     "dns_search": ("DnsSearch", list),
     "restart": ("RestartPolicy", lambda value: {"Name": value}),
+    "logging": (
+        "LogConfig",
+        lambda value: {"Type": value.get("driver", "json-file"), "Config": value.get("options", {})},
+    ),
     "shm_size": ("ShmSize", int),
     "group_add": ("GroupAdd", lambda value: [str(group) for group in value]),
 }
@@ -102,6 +106,7 @@ def container_name(lab: LabSpec, host: str) -> str:
 def compose_labels(lab: LabSpec, **own: str) -> dict[str, str]:
     """Return the labels of any object of a lab; `own` are Compose's, without their prefix."""
     labels = {LAB: lab.name, SCENARIO: lab.scenario, VERSION: __version__, "com.docker.compose.project": lab.project}
+    labels |= dict(lab.labels)
     return labels | {f"com.docker.compose.{key.replace('_', '-')}": value for key, value in own.items()}
 
 
@@ -129,7 +134,8 @@ def container_body(lab: LabSpec, host: HostSpec, network: str, *, publish: bool)
         body["ExposedPorts"] = {str(port): {} for port in host.ports}
     if publish:
         grants["PortBindings"] = {
-            str(port): [{"HostIp": "127.0.0.1", "HostPort": str(port.number)}] for port in host.ports
+            str(port): [{"HostIp": "127.0.0.1", "HostPort": "" if lab.any_port else str(port.number)}]
+            for port in host.ports
         }
     if service.get(TRACED):
         grants["Tmpfs"] = {**grants.get("Tmpfs", {}), CALLS_FOLDER: "mode=1777,size=64m"}

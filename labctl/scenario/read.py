@@ -13,7 +13,19 @@ from labctl.errors import UsageError
 from labctl.faults.read import read_fault
 from labctl.scenario.links import Link
 from labctl.scenario.parts import Part
-from labctl.scenario.schema import FAULT, RUN, Background, Expect, FaultStep, Question, Scenario, Step, Text
+from labctl.scenario.schema import (
+    FAULT,
+    RUN,
+    Background,
+    Check,
+    Expect,
+    FaultStep,
+    Grading,
+    Question,
+    Scenario,
+    Step,
+    Text,
+)
 from labctl.scenario.wire import WireItem
 from labctl.words import nearest
 
@@ -220,6 +232,8 @@ def _model_at(loc: tuple[int | str, ...]) -> type[Part]:
         FAULT: FaultStep,
         "links": Link,
         "questions": Question,
+        "grading": Grading,
+        "checks": Check,
         "expect": Expect,
         "background": Background,
         "stdout": Text,

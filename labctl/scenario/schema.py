@@ -92,6 +92,43 @@ class Question(Part):
     answer: str = Field(min_length=1)
 
 
+class Check(Part):
+    """A check of a server's behaviour, and what it is worth."""
+
+    check: Literal[
+        "talk",
+        "split",
+        "coalesced",
+        "half-close",
+        "slow-peer",
+        "many-clients",
+        "garbage",
+        "big-message",
+        "vanishing-client",
+        "restart",
+    ]
+    port: int = Field(ge=1, le=65535)
+    talk: Literal["greeting", "echo"] = Field("greeting", description="what the server does there")
+    points: float = Field(1.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, data: object) -> object:
+        points = data.get("points") if isinstance(data, dict) else None
+        return {**data, "points": float(points)} if isinstance(data, dict) and type(points) is int else data
+
+
+class Grading(Part):
+    """How `labctl grade` judges a program in a host's place."""
+
+    host: HostName
+    greeting: str = Field("", description="what a server says to each client before it closes")
+    steps: int = Field(1, ge=0, description="points for each step of the scenario that is as expected")
+    seconds: Seconds = Field(60.0, description="time limit for a submission, from the moment that its lab is up")
+    memory_mb: int = Field(64, ge=6, description="memory limit of a submission, in MiB")
+    checks: tuple[Check, ...] = ()
+
+
 class Scenario(Part):
     """A named lesson: which hosts, which steps, what must be seen."""
 
@@ -102,6 +139,7 @@ class Scenario(Part):
     links: tuple[Link, ...] = Field((), description="what is wrong with the network from the start")
     steps: tuple[StepInFile, ...] = ()
     questions: tuple[Question, ...] = ()
+    grading: Grading | None = None
     version: Literal[1] = Field(1, description="of the file format")
 
     @model_validator(mode="before")

@@ -1,0 +1,217 @@
+"""Another program in a host's place: its hostname, its ports, its limits, and none of the reference's own code.
+
+What may be put there: a file, which runs in the reference's image; a folder with a Dockerfile; or an image.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from labctl.engine.base import Engine, ImageBuilder
+from labctl.errors import LabError, UsageError
+from labctl.model import RESET, HostSpec, LabSpec
+from labctl.plan import plan_up
+from labctl.progress import Progress
+from labctl.words import nearest
+
+BuilderFor = Callable[[Path], ImageBuilder]
+
+# The program travels in the container's own definition: no mount, so it works with an engine anywhere, the program cannot change its own
+# file, and another text is another definition, which `up` sees. Linux takes at most 128 KiB for one string (execve(2), MAX_ARG_STRLEN).
+VARIABLE, LONGEST = "LABCTL_PROGRAM", 128 * 1024 - 64
+UNPACK = f'printf %s "${VARIABLE}" | base64 -d | gzip -dc >"$0" && unset {VARIABLE} && exec "$@" "$0"'
+INTERPRETERS = {".py": ["python3", "-u"], ".sh": ["sh"]}
+NOT_ITS_OWN = ("build", "command", "entrypoint", "healthcheck", "labels")  # the reference's, not the place's
+NOBODY_IN_PARTICULAR = "1000:1000"
+SLICE = 1.0  # seconds between looks at whether the program still runs
+SHOWN_LINES, LONGEST_LINE = 15, 200
+ANY = 'for t in "$@"; do lab wait --timeout "$0" "$t" >/dev/null 2>&1 & done; wait -n; code=$?; kill $(jobs -p) 2>/dev/null; exit $code'
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A program that is ready to be put in a host's place.
+
+    Args:
+        told: what it is, for messages.
+        image: it runs in; empty for the reference's.
+        keys: of the service that it sets.
+    """
+
+    told: str
+    image: str
+    keys: Mapping[str, Any]
+
+
+def read_swaps(texts: tuple[str, ...]) -> dict[str, str]:
+    """Read `HOST=PATH`, as the command line has it.
+
+    Raises:
+        UsageError: one has another form, or a host stands twice.
+    """
+    swaps: dict[str, str] = {}
+    for text in texts:
+        host, sign, program = text.partition("=")
+        if not sign or not host or not program:
+            raise UsageError(
+                f"`{text}` is not HOST=PATH", where="--swap", hint="such as `--swap tcp-server=./my_server.py`"
+            )
+        if host in swaps:
+            raise UsageError(f"host `{host}` is swapped twice", where="--swap")
+        swaps[host] = program
+    return swaps
+
+
+def bring_in_all(programs: Mapping[str, str], builder_for: BuilderFor, progress: Progress) -> dict[str, Swap]:
+    """Return each host's program, ready to be put in its place; see `bring_in` for what is raised."""
+    return {host: bring_in(program, host, builder_for, progress) for host, program in programs.items()}
+
+
+def bring_in(program: str, host: str, builder_for: BuilderFor, progress: Progress) -> Swap:
+    """Return a program, ready to be put in the place of `host`: the image is built where there is a Dockerfile.
+
+    Raises:
+        UsageError: it is neither a file that can be run, nor a folder with a Dockerfile, nor the name of an image.
+        LabError: the image cannot be built.
+    """
+    path = Path(program)
+    if path.is_dir():
+        return _folder(path, host, builder_for, progress)
+    if path.is_file():
+        return _file(path)
+    if program.startswith((".", "/", "~")) or path.suffix in INTERPRETERS:
+        raise UsageError(f"there is no file or folder `{program}`", where="--swap")
+    return Swap(f"image `{program}`", program, {"user": ""})
+
+
+def _file(path: Path) -> Swap:
+    octets = path.read_bytes()
+    argv = list(INTERPRETERS.get(path.suffix, ()))
+    first = octets.split(b"\n", 1)[0]
+    if not argv and first.startswith(b"#!"):
+        argv = first[2:].decode(errors="replace").split()
+    if not argv:
+        raise UsageError(
+            f"`{path}` is not known to be a program", where="--swap",
+            hint=f"a name that ends in {' or '.join(INTERPRETERS)}, or a first line such as `#!/usr/bin/env python3`",
+        )  # fmt: skip
+    packed = base64.b64encode(gzip.compress(octets, mtime=0)).decode()
+    if len(packed) > LONGEST:
+        raise UsageError(
+            f"`{path}` is too long for a single file", where="--swap", hint="put it in a folder with a Dockerfile"
+        )
+    start = ["sh", "-c", UNPACK, f"/tmp/{path.name}", *argv]  # noqa: S108 - the container's own tmpfs
+    return Swap(
+        f"`{path}`",
+        "",
+        {"entrypoint": start, "command": [], "environment": {VARIABLE: packed, "PYTHONUNBUFFERED": "1"}},
+    )
+
+
+def _folder(path: Path, host: str, builder_for: BuilderFor, progress: Progress) -> Swap:
+    if not (path / "Dockerfile").is_file():
+        raise UsageError(f"`{path}` has no Dockerfile", where="--swap", hint="name a file of it, or write one")
+    where = str(path.resolve())
+    tag = f"labctl-swap/{host}-{hashlib.sha256(where.encode()).hexdigest()[:12]}"
+    # another text is another definition, so that `up` sees it
+    digest = hashlib.sha256(b"".join(_octets(path))).hexdigest()[:16]
+    image = f"{tag}:{digest}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "compose.yaml"
+        service = {"image": image, "build": {"context": where, "labels": {"labctl.swap": host}}}
+        file.write_text(json.dumps({"name": "labctl-swap", "services": {host: service}}))
+        builder_for(file).build([host], progress)
+    return Swap(f"`{path}`", image, {"user": NOBODY_IN_PARTICULAR})
+
+
+def _octets(folder: Path) -> list[bytes]:
+    return [
+        part for path in sorted(folder.rglob("*")) if path.is_file()
+        for part in (str(path.relative_to(folder)).encode(), path.read_bytes())
+    ]  # fmt: skip
+
+
+def adapted(spec: LabSpec, swaps: Mapping[str, Swap]) -> LabSpec:
+    """Return the lab with the programs in their places.
+
+    Raises:
+        UsageError: the lab has no such host.
+    """
+    known = [host.name for host in spec.hosts]
+    for name in swaps:
+        if name not in known:
+            raise UsageError(f"scenario `{spec.scenario}` has no host `{name}`{nearest(name, known)}", where="--swap")
+    hosts = tuple(_swapped(host, swaps[host.name]) if host.name in swaps else host for host in spec.hosts)
+    return replace(spec, hosts=hosts)
+
+
+def _swapped(host: HostSpec, swap: Swap) -> HostSpec:
+    service = {key: value for key, value in host.service.items() if key not in NOT_ITS_OWN}
+    labels = {key: value for key, value in (host.service.get("labels") or {}).items() if key != RESET}
+    environment = {**(service.get("environment") or {}), **swap.keys.get("environment", {})}
+    image = swap.image or host.image
+    service |= {"labels": labels, **swap.keys, "environment": environment, "image": image}
+    # Which of the reference's ports the program opens is its own affair: one that answers is enough.
+    return replace(host, image=image, service=service, ready=())
+
+
+def exchange(
+    engine: Engine, spec: LabSpec, swaps: Mapping[str, Swap], progress: Progress, *, timeout: float
+) -> LabSpec:
+    """Put programs in their places in a lab that is up, and return the lab as it is then wanted.
+
+    Raises:
+        LabError: one ends at once, or does not answer in time; the lab stays up.
+    """
+    new = adapted(spec, swaps)
+    engine.act(new, plan_up(new, engine.look(spec.name)), progress, timeout=timeout)
+    await_swapped(engine, new, timeout, only=tuple(swaps))
+    return new
+
+
+def await_swapped(engine: Engine, spec: LabSpec, timeout: float, only: tuple[str, ...] = ()) -> None:
+    """Wait until each program in a host's place answers at one of the host's ports.
+
+    Raises:
+        LabError: one ended, or none of its ports answered within `timeout` s.
+    """
+    for host in spec.hosts:
+        if host.ready == () and host.ports and host is not spec.client and (not only or host.name in only):
+            _await(engine, spec, host, timeout)
+
+
+def _await(engine: Engine, spec: LabSpec, host: HostSpec, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        found = engine.look(spec.name)
+        there, client = found.host(host.name), found.host(spec.client.name) if spec.client else None
+        if there is None or there.state == "exited":
+            raise LabError(
+                f"the program in the place of `{host.name}` ended; its last lines:\n{_last_lines(engine, there)}"
+            )
+        if client is None:
+            return  # there is nobody to ask from
+        left = deadline - time.monotonic()
+        targets = [f"{host.name}:{port}" for port in host.ports]
+        argv = ["bash", "-c", ANY, f"{max(0.1, min(SLICE, left)):.2f}", *targets]
+        if engine.exec(client, argv, timeout=SLICE + 5).exit == 0:
+            return
+        if left <= SLICE:
+            ports = ", ".join(str(port) for port in host.ports)
+            raise LabError(
+                f"the program in the place of `{host.name}` listens at none of its ports ({ports}) after {timeout:g} s; "
+                f"its last lines:\n{_last_lines(engine, there)}",
+                hint='it has to listen on every address (`("", PORT)`), not on 127.0.0.1; `--timeout 60` waits longer',
+            )
+
+
+def _last_lines(engine: Engine, host: Any) -> str:
+    lines = list(engine.logs(host, tail=SHOWN_LINES)) if host else []
+    return "\n".join(f"  | {line.decode(errors='replace')[:LONGEST_LINE]}" for line in lines) or "  (it said nothing)"

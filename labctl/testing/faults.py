@@ -1,0 +1,37 @@
+"""Faults in the words of scenario files, for tests: `lab.faults.crash("tcp-server")`."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from labctl.commands.faults import inflict
+from labctl.faults.read import VERBS, read_fault
+
+if TYPE_CHECKING:
+    from labctl.engine.sdk import DockerEngine
+
+
+class Faults:
+    """Breaks and heals a lab; a verb of the scenario file is a method here, and its words are the arguments."""
+
+    def __init__(self, engine: "DockerEngine", lab: str) -> None:
+        self._engine = engine
+        self._lab = lab
+
+    def __call__(self, text: str) -> None:
+        """Do what a scenario's `fault:` would: `lab.faults("crash tcp-server")`. It is in force when this returns.
+
+        Raises:
+            ValueError: there is no such fault.
+            LabError: the host is not in a state for it.
+            UsageError: the lab has no such host.
+        """
+        inflict(self._engine, self._lab, read_fault(text))
+
+    def __getattr__(self, verb: str) -> Callable[..., None]:
+        if verb not in VERBS:
+            raise AttributeError(f"no fault `{verb}`; known: {', '.join(VERBS)}")
+
+        def act(*hosts: Any) -> None:
+            self(" ".join(map(str, (verb, *hosts))))
+
+        return act

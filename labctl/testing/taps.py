@@ -1,0 +1,23 @@
+"""The wire of a lab under test, where the lab has a tap."""
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labctl.engine.sdk import DockerEngine
+    from labctl.wire.ask import Wire
+
+
+def read_wire(engine: "DockerEngine", lab: str, since: float = 0.0) -> "Wire":
+    """Return what crossed a lab's wire, ready to be asked, once the connections begun since then are closed, or `SETTLE` s later.
+
+    Args:
+        since: seconds since the epoch.
+
+    Raises:
+        LabError: the lab has no tap.
+    """
+    from labctl.commands.trace import see_settled
+    from labctl.wire.ask import Wire
+
+    return Wire(see_settled(engine, lab, int((since or time.time()) * 1e9)).trace)
