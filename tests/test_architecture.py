@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 PURE_STDLIB = {
     "abc", "base64", "bisect", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum", "functools", "gc", "hashlib",
-    "ipaddress", "itertools", "json", "math", "re", "string", "struct", "time", "typing", "unicodedata", "urllib.parse",
+    "html", "ipaddress", "itertools", "json", "math", "re", "string", "struct", "time", "typing", "unicodedata", "urllib.parse",
     "xml.sax.saxutils", "zlib",
 }  # fmt: skip
 CORES = "services.*.protocol"
@@ -35,6 +35,8 @@ RULES = [
     ("services/rpc/*.py", ["services.rpc", "services.wire", "services.runtime"], [], False),
     ("services/web/*.py", [], [], False),
     ("services/tools/*.py", ["services.tools"], [], False),
+    *[(f"services/tools/shaper/{name}.py", ["services.tools.shaper"], [], True) for name in ("frames", "rules")],
+    ("services/tools/shaper/*.py", ["services.tools.shaper"], [], False),
     ("services/smtp_relay/*.py", ["services.smtp_relay", "services.wire", "services.runtime"], ["yaml"], False),
     ("services/mail/*.py", ["services.mail"], [], False),
     ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat", "services.file.grammar"], [], False),

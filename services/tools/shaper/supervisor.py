@@ -1,0 +1,286 @@
+"""The helper's first process: keeps what is wanted, has the engine do it, and takes everything back when either of them ends.
+
+It is asked by lines of JSON on stdin and answers each by a line on stdout: no port and no socket that the host could reach.
+
+    {"id": "1", "do": "apply", "rules": […], "cut": ["tcp-server"], "hosts": {"tcp-server": ["172.18.0.2"]}}
+    {"id": "1", "state": {…}}
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from services.tools.shaper import cut, engine, plumbing
+from services.tools.shaper.engine import MARK
+
+ENGINE_ANSWERS = 5.0  # seconds
+ENGINE_FLUSHES = 5.0
+CRASHED = " (crashed)"  # behind the name of a host that is cut off for as long as it is down
+
+
+class Supervisor:
+    """One host's faults. Every verb leaves the host either in the state that was wanted, or with nothing of ours in its way."""
+
+    def __init__(self, own: str, addresses: list[str]) -> None:
+        """Serve the host of this name and these addresses.
+
+        Raises:
+            PlumbingError: this is another host's namespace, such as the engine's own.
+        """
+        device = plumbing.find_device(addresses)
+        if device is None:
+            raise plumbing.PlumbingError(f"no device here has an address of `{own}`, so this is not its namespace")
+        self.own, self.addresses, self.device = own, addresses, device
+        self.rules: list[dict[str, Any]] = []
+        self.cuts: dict[str, float | None] = {}  # host → when it ends, by the monotonic clock
+        self.hosts: dict[str, list[str]] = {}
+        self.kept: list[Any] = []  # events of engines that are no more
+        self.ended = ""  # why the engine is no more
+        self._pid = 0
+        self._control: socket.socket | None = None
+        self._lines: engine.Lines | None = None
+        self._clean()
+
+    # -- verbs --------------------------------------------------------------------------------------------------------
+
+    def apply(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Put exactly these rules and cuts in force."""
+        now = time.monotonic()
+        self.hosts = request.get("hosts") or self.hosts
+        self.rules = [self._timed(rule, now) for rule in request.get("rules", self.rules)]
+        if "cut" in request:
+            ends = request["cut"]
+            self.cuts = {name: now + float(last) if last else None for name, last in ends.items()}
+        self._enforce()
+        return self.state()
+
+    def state(self) -> dict[str, Any]:
+        """Return what is in force, and what was measured."""
+        now = time.monotonic()
+        there = plumbing.find_device(self.addresses) == self.device
+        rules = [rule | {"left": round(rule["until"] - now, 3)} if rule.get("until") else rule for rule in self.rules]
+        facts = self._ask({"do": "facts"}) if self._pid and there else {}
+        return {
+            "host": self.own,
+            "backend": "shaper",
+            "stale": not there,
+            "rules": rules,
+            "cut": {name: round(until - now, 3) if until else None for name, until in self.cuts.items()},
+            "measured": {key: value for key, value in facts.items() if key != "done"},
+            "hosts": self.hosts,
+            "ended": self.ended,
+            "engine": self._pid,
+        }
+
+    def events(self) -> dict[str, Any]:
+        """Return what became of each packet lately."""
+        now = self._ask({"do": "log"})["events"] if self._pid else []
+        return {"events": [*self.kept, *now][-engine.LOGGED :]}
+
+    # -- enforcement --------------------------------------------------------------------------------------------------
+
+    def _timed(self, rule: dict[str, Any], now: float) -> dict[str, Any]:
+        left = rule.pop("left", None) or rule.pop("for", None)
+        return rule | {"until": now + float(left)} if left and not rule.get("until") else rule
+
+    def _enforce(self) -> None:
+        try:
+            self._enforce_cuts()
+            if self.rules:
+                if not self._pid:
+                    self._start()
+                self._ask({"do": "rules", "rules": self.rules, "hosts": self.hosts, "own": self.own})
+            elif self._pid:
+                self._stop()
+        except plumbing.PlumbingError:
+            self.rules, self.cuts = [], {}
+            self._clean()
+            raise
+
+    def _enforce_cuts(self) -> None:
+        if self.cuts:
+            sources = [address for name in self.cuts for address in self.hosts.get(name.removesuffix(CRASHED), ())]
+            cut.cut(sources, everything=cut.ALL in self.cuts)
+        elif cut.is_cut():
+            cut.mend()
+
+    def _start(self) -> None:
+        """Start the engine, and send the host's traffic through it once it reads."""
+        plumbing.lay(self.device)
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            _be_the_engine(ours, theirs, self.device)
+        theirs.close()
+        ours.setblocking(False)
+        self._pid, self._control, self._lines, self.ended = pid, ours, engine.Lines(ours), ""
+        self._ask({"do": "facts"})  # it reads now
+        plumbing.divert(self.device, MARK)
+
+    def _stop(self) -> None:
+        """Let traffic flow by itself, then end the engine, which sends what it holds."""
+        plumbing.restore(self.device)
+        with suppress(plumbing.PlumbingError):
+            self.kept = self.events()["events"]
+            self._ask({"do": "end"}, ENGINE_FLUSHES)
+        self._reap(kill=True)
+        plumbing.take_up()
+
+    def _reap(self, *, kill: bool) -> None:
+        if self._pid:
+            with suppress(ProcessLookupError):
+                if kill:
+                    os.kill(self._pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+        if self._control:
+            self._control.close()
+        self._pid, self._control, self._lines = 0, None, None
+
+    def _clean(self) -> None:
+        """Take back all that is ours, whoever left it."""
+        with suppress(plumbing.PlumbingError):
+            plumbing.restore(self.device)
+        self._reap(kill=True)
+        plumbing.take_up()
+        with suppress(plumbing.PlumbingError):
+            if cut.is_cut():
+                cut.mend()
+
+    def _ask(self, request: dict[str, Any], patience: float = ENGINE_ANSWERS) -> dict[str, Any]:
+        """Ask the engine, and return its answer.
+
+        Raises:
+            PlumbingError: it does not answer.
+        """
+        if self._control is None or self._lines is None:
+            raise plumbing.PlumbingError("there is no engine")
+        deadline = time.monotonic() + patience
+        with suppress(OSError):
+            self._control.setblocking(True)
+            self._control.sendall(json.dumps(request).encode() + b"\n")
+            self._control.setblocking(False)
+            while select.select([self._control], (), (), max(0, deadline - time.monotonic()))[0]:
+                for answer in self._lines.read():
+                    return answer
+                if self._lines.closed:
+                    break
+        raise plumbing.PlumbingError("the engine does not answer")
+
+    # -- what happens by itself ---------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Open the way where the engine has ended by itself; what was wanted is remembered, and told as ended."""
+        if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
+            self._pid = 0
+            self.ended = "the engine ended by itself; traffic flows without the rules"
+            plumbing.restore(self.device)
+            self._reap(kill=False)
+            plumbing.take_up()
+            self.rules = []
+
+    def next_end(self) -> float | None:
+        """Return when the next rule or cut ends, by the monotonic clock."""
+        ends = [rule["until"] for rule in self.rules if rule.get("until")]
+        return min([*ends, *(until for until in self.cuts.values() if until)], default=None)
+
+    def expire(self) -> None:
+        """Lift what has had its time."""
+        now = time.monotonic()
+        rules = [rule for rule in self.rules if not rule.get("until") or rule["until"] > now]
+        cuts = {name: until for name, until in self.cuts.items() if not until or until > now}
+        if (rules, cuts) != (self.rules, self.cuts):
+            self.rules, self.cuts = rules, cuts
+            self._enforce()
+
+    def close(self) -> None:
+        """Take everything back."""
+        with suppress(plumbing.PlumbingError):
+            if self._pid:
+                self._stop()
+        self._clean()
+
+
+def _be_the_engine(ours: socket.socket, theirs: socket.socket, device: str) -> None:
+    """Be the child: never return."""
+    ours.close()
+    theirs.setblocking(False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    try:
+        engine.run(theirs, device, plumbing.FAR)
+    except BaseException as error:  # whatever it is, there must not be two parents
+        sys.stderr.write(f"engine: {error!r}\n")
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
+def serve(supervisor: Supervisor) -> None:
+    """Answer until stdin closes or a signal says to end."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    running = True
+
+    def end(*_: object) -> None:
+        nonlocal running
+        running = False
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    rest = b""
+    while running:
+        end_of_next = supervisor.next_end()
+        patience = None if end_of_next is None else max(0.0, end_of_next - time.monotonic())
+        ready, _, _ = select.select([0, woken], (), (), patience)
+        if woken in ready:
+            os.read(woken, 512)
+            supervisor.check()
+        supervisor.expire()
+        if 0 in ready:
+            octets = os.read(0, 1 << 16)
+            if not octets:
+                break
+            *lines, rest = (rest + octets).split(b"\n")
+            for line in lines:
+                say(answer(supervisor, line))
+    supervisor.close()
+
+
+def say(answer: Mapping[str, Any]) -> None:
+    """Write an answer: one line."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def answer(supervisor: Supervisor, line: bytes) -> dict[str, Any]:
+    """Do what a line asks, and return what to answer."""
+    try:
+        request = json.loads(line)
+        ident = request["id"]
+    except (ValueError, KeyError, TypeError):
+        return {"error": "no request"}
+    try:
+        supervisor.check()
+        match request.get("do"):
+            case "apply":
+                told = supervisor.apply(request)
+            case "state":
+                told = supervisor.state()
+            case "log":
+                told = supervisor.events()
+            case verb:
+                told = {"error": f"no verb `{verb}`"}
+        return {"id": ident} | told
+    except (plumbing.PlumbingError, OSError) as error:
+        return {"id": ident, "error": str(error)}
