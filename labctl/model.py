@@ -14,6 +14,7 @@ LAB, SCENARIO, ROLE, VERSION = "labctl.lab", "labctl.scenario", "labctl.role", "
 CALLS = "labctl.calls"  # on hosts whose program runs under strace
 # On services, for `ps`: commands that print what a user of the host must know (JSON), and how it goes (a line).
 CREDENTIALS, SUMMARY = "labctl.credentials", "labctl.summary"
+SHAPER = "shaper"  # role of the helper that impairs a host
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
 _CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry
@@ -119,6 +120,7 @@ class LabSpec:
     tap: TapSpec | None = None
     tools_image: str = ""
     calls: bool = False
+    links: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # (sending host, rule of its shaper)
 
     @property
     def project(self) -> str:
@@ -199,6 +201,10 @@ class Found:
     def host(self, name: str) -> FoundHost | None:
         """Return the host of that name, if it is there."""
         return next((host for host in self.hosts if host.name == name and host.role == "host"), None)
+
+    def shaper(self, host: str) -> FoundHost | None:
+        """Return the shaper of a host, if it has one; dead or alive."""
+        return next((item for item in self.hosts if item.role == SHAPER and item.name == f"shaper-{host}"), None)
 
     @property
     def tap(self) -> FoundHost | None:
