@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from labctl.model import Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port, TapSpec
+from labctl.model import SHAPER, Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port, TapSpec
 
 LAB_NETWORK = "lab"
 
@@ -113,6 +113,8 @@ def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
     tapped = False
     for host in found.hosts:
         spec = specs.get(host.name)
+        if host.role == SHAPER and host.state == "running":  # it impairs what stays; it goes with its host's namespace
+            continue
         if host.role == "tap" and host.state == "running":  # one that nobody asked for now does no harm
             tapped = True
         elif host.role == "desktop" and spec is None:

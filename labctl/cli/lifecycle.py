@@ -12,7 +12,7 @@ from labctl.cli.options import json_option, lab_option, labs_argument, scenario_
 from labctl.cli.output import print_json, print_table
 from labctl.cli.progress import show_progress
 from labctl.cli.wire_options import tap_options, tap_spec
-from labctl.cli.wiring import builder_for, connect, connect_to_clear
+from labctl.cli.wiring import builder_for, connect, connect_to_clear, helpers_image
 from labctl.scenario.catalog import find_scenario, own_scenarios
 
 publish_option = click.option("--publish", is_flag=True, help="Open the hosts' ports on 127.0.0.1.")
@@ -172,7 +172,8 @@ def run_command(
     verdicts = Verdicts(silent=quiet or as_json)
     try:
         verdicts.title(lesson)
-        played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end, calls=calls)
+        image = helpers_image(engine)
+        played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end, calls=calls, image=image)
         seen = None
         if tap:
             from labctl.cli.wire_verdicts import look_at_the_wire

@@ -28,7 +28,7 @@ def _labs(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
     return [CompletionItem(lab, help=name) for lab, name in sorted(scenarios.items()) if lab.startswith(incomplete)]
 
 
-def _hosts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_hosts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from labctl.engine.peek import peek
 
     lab = ctx.params.get("lab")
@@ -38,8 +38,8 @@ def _hosts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
 
 scenario_argument = click.argument("scenario", shell_complete=_scenarios)
 labs_argument = click.argument("labs", metavar="[LAB]...", nargs=-1, shell_complete=_labs)
-host_argument = click.argument("host", shell_complete=_hosts)
-hosts_argument = click.argument("hosts", metavar="[HOST]...", nargs=-1, shell_complete=_hosts)
+host_argument = click.argument("host", shell_complete=complete_hosts)
+hosts_argument = click.argument("hosts", metavar="[HOST]...", nargs=-1, shell_complete=complete_hosts)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labctl.engine.base import Clearing, ImageBuilder
+    from labctl.commands.shapers import Image
+    from labctl.engine.base import Breaking, Clearing, ImageBuilder
     from labctl.engine.sdk import DockerEngine
 
 
@@ -31,6 +32,38 @@ def connect_to_clear() -> "Clearing":
 
     path = find_endpoint().socket
     return QuickEngine(path) if path and answers(path) else connect()
+
+
+def connect_to_break() -> "Breaking":
+    """Return the engine for breaking and healing: without the SDK where it can be had so.
+
+    Raises:
+        EngineError: there is none.
+    """
+    from labctl.engine.endpoint import find_endpoint
+    from labctl.engine.peek import QuickEngine, answers
+
+    path = find_endpoint().socket
+    return QuickEngine(path) if path and answers(path) else connect()
+
+
+def helpers_image(engine: "Breaking") -> "Image":
+    """Return what tells the helpers' image, and builds it first where it is missing or old."""
+
+    def image() -> str:
+        from labctl.cli.progress import show_progress
+        from labctl.commands.prepare import TOOLS, tools_image
+        from labctl.commands.up import tagged
+        from labctl.engine.compose import source_digest
+        from labctl.paths import lab_root
+
+        with show_progress(quiet=False) as progress:
+            ref = tagged(tools_image(progress))
+            if not engine.is_current(ref, source_digest()):
+                builder_for(connect())(lab_root() / "compose.yaml").build([TOOLS], progress)
+        return ref
+
+    return image
 
 
 def builder_for(engine: "DockerEngine") -> "Callable[[Path], ImageBuilder]":

@@ -1,40 +1,171 @@
-"""Break and heal the hosts of a lab."""
+"""Break and heal a lab: its hosts, and what is between them."""
 
-from labctl.engine.base import Change, Engine
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from labctl.commands.shapers import Image, bring_about, look_at_shapers
+from labctl.engine.base import Breaking, Change
+from labctl.engine.lock import lab_lock
 from labctl.errors import LabError, UsageError
+from labctl.faults.impairment import Impairment
 from labctl.faults.read import Fault
-from labctl.model import FoundHost
+from labctl.faults.state import WHOLE, HostFaults, after
+from labctl.model import Found, FoundHost
 from labctl.words import nearest
 
 CHANGES: dict[str, Change] = {"crash": "kill", "restart": "restart", "pause": "pause"}
+STARTED = ("restart", "heal")
 
 
-def inflict(engine: Engine, lab: str, fault: Fault) -> None:
-    """Do what a fault says; it is in force when this returns. A host that was started has yet to open its ports.
+def no_image() -> str:
+    """Stand in where no shaper is needed.
 
     Raises:
-        LabError: the host is not in a state for it, such as a crash of one that does not run.
-        UsageError: the lab has no such host.
+        LabError: one is.
     """
-    found = {host.name: host for host in engine.look(lab).hosts if host.role == "host"}
+    raise LabError("no shaper runs here", hint="`labctl build` builds the image that it needs")
+
+
+def inflict(engine: Breaking, lab: str, fault: Fault, image: Image = no_image) -> dict[str, dict[str, Any]]:
+    """Do what a fault says; it is in force when this returns. A host that was started has yet to open its ports.
+
+    Args:
+        image: of shapers that have to be started.
+
+    Returns:
+        What the shapers told that it took, by host.
+
+    Raises:
+        LabError: the host is not in a state for it, such as a crash of one that does not run; or the kernel cannot do it.
+        UsageError: the lab has no such host, or impairments contradict each other.
+    """
+    with lab_lock(lab, lambda _: None):
+        return _inflict(engine, lab, fault, image)
+
+
+def impair_links(engine: Breaking, lab: str, impairments: Sequence[Impairment], image: Image = no_image) -> None:
+    """Put a scenario's links in force; who calls holds the lab's lock.
+
+    Raises:
+        LabError: the kernel cannot do it.
+    """
+    if impairments:
+        hosts = dict.fromkeys(name for item in impairments for name in (item.source, item.target) if name)
+        _inflict(engine, lab, Fault("impair", tuple(hosts), tuple(impairments), text="impair (links)"), image)
+
+
+def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str, dict[str, Any]]:
+    found = engine.look(lab)
+    names = [host.name for host in found.hosts if host.role == "host"]
     for name in fault.hosts:
-        if name not in found:
-            raise UsageError(f"lab `{lab}` has no host `{name}`{nearest(name, found)}")
+        if name not in names:
+            raise UsageError(f"lab `{lab}` has no host `{name}`{nearest(name, names)}")
+    if fault.verb in ("crash", "pause"):
+        _refuse_what_does_not_run(found, fault)
+    shapers = look_at_shapers(engine, found)
+    now = {name: shaper.faults for name, shaper in shapers.items()}
+    try:
+        wanted = after(fault, now, names, time.monotonic_ns())
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    started: list[str] = []
+    if fault.verb in STARTED:
+        chosen = fault.hosts or names
+        started = [host.name for host in map(found.host, chosen) if host and _start(engine, host, fault.verb)]
+        if started:
+            found = engine.look(lab)
+            wanted = _again(started, now, wanted)
+            shapers |= {
+                name: replace(shapers[name], told={**shapers[name].told, "stale": True})
+                for name in started
+                if name in shapers
+            }
+    # A shaper that does not answer may have left its filter behind: healing puts another in its place.
     if fault.verb == "heal":
-        for host in [found[name] for name in fault.hosts] or found.values():
-            _heal(engine, host)
-        return
+        wanted |= {name: wanted.get(name, WHOLE) for name, shaper in shapers.items() if not shaper.answers}
+    told = bring_about(engine, found, shapers, wanted, image) if wanted else {}
+    if fault.verb in ("crash", "pause"):
+        for name in fault.hosts:
+            host = found.host(name)
+            if host:
+                engine.change(host, CHANGES[fault.verb])
+    return told
+
+
+def _refuse_what_does_not_run(found: Found, fault: Fault) -> None:
     for name in fault.hosts:
-        host = found[name]
-        if fault.verb != "restart" and host.state != "running":
+        host = found.host(name)
+        if host and host.state != "running":
             raise LabError(f"host `{name}` is {host.state}, so `{fault}` has nothing to break")
-        if host.state == "paused":
-            engine.change(host, "unpause")
-        engine.change(host, CHANGES[fault.verb])
 
 
-def _heal(engine: Engine, host: FoundHost) -> None:
+def _start(engine: Breaking, host: FoundHost, verb: str) -> bool:
+    """Have a host run; tell whether it was started, which gives it another network namespace."""
     if host.state == "paused":
         engine.change(host, "unpause")
-    elif host.state != "running":
+    if verb == "restart" or host.state not in ("running", "paused"):
         engine.change(host, "restart")
+        return True
+    return False
+
+
+def _again(started: Sequence[str], now: dict[str, HostFaults], wanted: dict[str, HostFaults]) -> dict[str, HostFaults]:
+    """Return what is wanted when hosts have been started: their shapers' faults are put in force again, and all learn their addresses."""
+    return wanted | {name: wanted.get(name, state) for name, state in now.items() if state or name in started}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One thing that is in force.
+
+    Args:
+        kind: `impair`, `partition`, `paused`, `crashed`, `shaper` (one that does not work).
+        backend: what does it.
+        told: in words.
+        seconds_left: None for as long as the lab.
+        measured: counts and times, as the shaper tells them.
+    """
+
+    kind: str
+    host: str
+    to: str = ""
+    told: str = ""
+    backend: str = ""
+    seed: int | None = None
+    seconds_left: float | None = None
+    measured: dict[str, Any] | None = None
+
+
+def faults(engine: Breaking, lab: str) -> tuple[Broken, ...]:
+    """Return what is in force in a lab, and what was measured of it."""
+    found = engine.look(lab)
+    result = []
+    for host in found.hosts:
+        if host.role == "host" and host.state != "running":
+            kind = "paused" if host.state == "paused" else "crashed"
+            result.append(Broken(kind, host.name, told=host.status, backend="engine"))
+    for name, shaper in look_at_shapers(engine, found).items():
+        if not shaper.answers or shaper.told.get("ended"):
+            words = shaper.told.get("ended") or ("its host was started again" if shaper.told else "it does not answer")
+            result.append(Broken("shaper", name, told=f"{words}; `labctl heal {name}` mends it"))
+            if not shaper.answers:
+                continue
+        measured = shaper.told.get("measured", {})
+        backend = shaper.told.get("backend", "shaper")
+        for item in shaper.faults.impairments:
+            result.append(_impaired(item, backend, measured))
+        for other, left in shaper.faults.cuts.items():
+            result.append(Broken("partition", name, other, "hears nothing of it", "nftables", None, left))
+    return tuple(result)
+
+
+def _impaired(item: Impairment, backend: str, measured: dict[str, Any]) -> Broken:
+    counts = dict(measured.get("rules", {}).get(item.ident, {}))
+    if measured:
+        counts |= {name: measured[name] for name in ("overrun", "late_us", "waited_us", "held") if name in measured}
+    where = f" ({item.where})" if str(item.where) else ""
+    return Broken(
+        "impair", item.source, item.target or "all", item.told + where, backend, item.seed, item.lasts, counts
+    )

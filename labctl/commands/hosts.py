@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from labctl.engine.base import Engine
+from labctl.engine.base import Engine, Looking
 from labctl.errors import LabError, UsageError
 from labctl.model import CREDENTIALS, SUMMARY, Executed, FoundHost
 from labctl.words import nearest
@@ -16,7 +16,7 @@ PATIENCE = 2.0  # seconds for a host to tell of itself
 LONGEST_SUMMARY = 200  # characters of it that are shown
 
 
-def choose_lab(engine: Engine, lab: str | None) -> tuple[FoundHost, ...]:
+def choose_lab(engine: Looking, lab: str | None) -> tuple[FoundHost, ...]:
     """Return the hosts of the lab that is meant: the named one, or the only one.
 
     Raises:

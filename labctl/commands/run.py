@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from labctl.commands.faults import inflict
+from labctl.commands.faults import inflict, no_image
+from labctl.commands.shapers import Image
 from labctl.engine.base import Engine
 from labctl.errors import LabError
 from labctl.faults.read import read_fault
@@ -74,6 +75,7 @@ def play(
     on_end: Callable[[StepResult], None] = lambda _result: None,
     *,
     calls: bool = False,
+    image: Image = no_image,
 ) -> RunResult:
     """Play the steps in their order; later ones are played though an earlier one failed, so that a report is whole.
 
@@ -84,6 +86,7 @@ def play(
         on_begin: hears of a step before it is played.
         on_end: hears of its result.
         calls: play each step under strace.
+        image: of shapers that have to be started.
 
     Raises:
         LabError: a host of the scenario is gone.
@@ -95,7 +98,7 @@ def play(
         if isinstance(step, Step) and step.background:
             futures.append(_in_background(engine, lab, step, argv))
         else:
-            done = _break(engine, lab, step) if isinstance(step, FaultStep) else _play(engine, lab, step, argv)
+            done = _break(engine, lab, step, image) if isinstance(step, FaultStep) else _play(engine, lab, step, argv)
             futures.append(Future())
             futures[-1].set_result(done)
             on_end(done)
@@ -120,10 +123,10 @@ def words(step: AnyStep) -> str:
     return step.say or read_fault(step.fault).told if isinstance(step, FaultStep) else step.say
 
 
-def _break(engine: Engine, lab: str, step: FaultStep) -> StepResult:
+def _break(engine: Engine, lab: str, step: FaultStep, image: Image) -> StepResult:
     began, began_ns = time.monotonic(), time.time_ns()
     try:
-        inflict(engine, lab, read_fault(step.fault))
+        inflict(engine, lab, read_fault(step.fault), image)
     except LabError as error:
         return StepResult(step, Executed(1, seconds=time.monotonic() - began), (error.what,), began_ns, time.time_ns())
     return StepResult(step, Executed(0, seconds=time.monotonic() - began), (), began_ns, time.time_ns())

@@ -1,7 +1,7 @@
 """What commands need of an engine, and nothing more: `DockerEngine` is one, `FakeEngine` another."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from labctl.model import Executed, Found, FoundHost, LabSpec, Tapped
 from labctl.plan import Step
@@ -10,11 +10,15 @@ from labctl.progress import Progress
 Change = Literal["kill", "restart", "pause", "unpause"]
 
 
-class Clearing(Protocol):
-    """What taking labs down needs."""
+class Looking(Protocol):
+    """What any question needs."""
 
     def look(self, lab: str | None = None) -> Found:
         """Report what is there of one lab, or of all labs."""
+
+
+class Clearing(Looking, Protocol):
+    """What taking labs down needs."""
 
     def act(self, lab: LabSpec, steps: Sequence[Step], progress: Progress, *, timeout: float = 30) -> None:
         """Do the steps of a plan, side by side where they allow it.
@@ -25,7 +29,38 @@ class Clearing(Protocol):
         """
 
 
-class Engine(Clearing, Protocol):
+class Breaking(Looking, Protocol):
+    """What faults need."""
+
+    def change(self, host: FoundHost, change: Change) -> None:
+        """Kill a host (SIGKILL), start it again whether it runs or not, or stop and resume its programs; done when this returns.
+
+        Raises:
+            LabError: the host is gone, or is not in a state for it.
+        """
+
+    def is_current(self, image: str, digest: str) -> bool:
+        """Tell whether an image is there, built from sources of that digest."""
+
+    def start_helper(self, host: FoundHost, image: str) -> FoundHost:
+        """Start the shaper of a host, in its network namespace.
+
+        Raises:
+            LabError: the image is missing, the host does not run, or the engine refuses.
+        """
+
+    def remove_helper(self, helper: FoundHost) -> None:
+        """Remove a shaper; what it did ends with its host's namespace, or is cleared by the next one."""
+
+    def ask_helper(self, helper: FoundHost, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a shaper (`do`: `apply`, `state` or `log`) and return its answer.
+
+        Raises:
+            LabError: it does not answer, or cannot do it; its words are told.
+        """
+
+
+class Engine(Clearing, Breaking, Protocol):
     """A place where labs run; every object in it is found by its labels, never by a file of ours."""
 
     def images(self) -> Mapping[str, str]:
@@ -44,13 +79,6 @@ class Engine(Clearing, Protocol):
         Raises:
             TimeoutError: it ran longer than `timeout` seconds; it has been ended.
             LabError: the host does not run.
-        """
-
-    def change(self, host: FoundHost, change: Change) -> None:
-        """Kill a host (SIGKILL), start it again whether it runs or not, or stop and resume its programs; done when this returns.
-
-        Raises:
-            LabError: the host is gone, or is not in a state for it.
         """
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from labctl.engine.base import Change
 from labctl.engine.translate import volume_name
 from labctl.errors import LabError
-from labctl.model import Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec, Tapped
+from labctl.model import SHAPER, Executed, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec, Tapped
 from labctl.plan import (
     CreateHost,
     CreateNetwork,
@@ -43,6 +44,7 @@ class FakeEngine:
     log: tuple[bytes, ...] = (b"listening",)
     tapped: Tapped = field(default_factory=lambda: Tapped(()))
     marks: list[tuple[int, str]] = field(default_factory=list)
+    shapers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def look(self, lab: str | None = None) -> Found:
         """Report what is there."""
@@ -123,6 +125,40 @@ class FakeEngine:
         state = AFTER[change]
         hosts = (replace(other, state=state) if other.id == host.id else other for other in self.found.hosts)
         self.found = replace(self.found, hosts=tuple(hosts))
+
+    def is_current(self, image: str, digest: str) -> bool:
+        """Tell whether the test put such an image there."""
+        return self.tags.get(image) == digest
+
+    def start_helper(self, host: FoundHost, image: str) -> FoundHost:
+        """Put a shaper there, that does nothing yet."""
+        self.acted.append(f"start shaper-{host.name}")
+        helper = FoundHost(
+            f"id-shaper-{host.name}-{len(self.acted)}", host.lab, f"shaper-{host.name}", role=SHAPER, image=image
+        )
+        self.found = replace(self.found, hosts=(*self.found.hosts, helper))
+        self.shapers[helper.id] = {"host": host.name, "backend": "shaper", "rules": [], "cut": {}, "stale": False}
+        return helper
+
+    def remove_helper(self, helper: FoundHost) -> None:
+        """Take it away."""
+        self.acted.append(f"remove {helper.name}")
+        self.shapers.pop(helper.id, None)
+        self.found = replace(self.found, hosts=tuple(other for other in self.found.hosts if other.id != helper.id))
+
+    def ask_helper(self, helper: FoundHost, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Do as a shaper does, without a network.
+
+        Raises:
+            LabError: it is not there, or the test had it die.
+        """
+        if helper.id not in self.shapers:
+            raise LabError(f"`{helper.name}` does not answer")
+        told = self.shapers[helper.id]
+        if request["do"] == "apply":
+            self.acted.append(f"apply {helper.name}")
+            told |= {name: request[name] for name in ("rules", "cut", "hosts") if name in request}
+        return dict(told) if request["do"] != "log" else {"events": []}
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:  # noqa: ARG002
         """Yield the log that the test laid down."""

@@ -5,8 +5,8 @@ HTTP/1.0 over the Unix socket: the reply ends where the connection does, so ten 
 
 import json
 import socket
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from labctl.engine.endpoint import find_endpoint
@@ -14,6 +14,9 @@ from labctl.errors import LabError
 from labctl.model import CALLS, LAB, ROLE, SCENARIO, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
 from labctl.plan import Step
 from labctl.progress import Progress
+
+if TYPE_CHECKING:
+    from labctl.engine.base import Change
 
 SERVICE = "com.docker.compose.service"
 NETWORK = "com.docker.compose.network"
@@ -23,8 +26,8 @@ VOLUME = "com.docker.compose.volume"
 List = Callable[[str, dict[str, list[str]]], list[dict[str, Any]]]
 
 
-def request(path: str, method: str, target: str, timeout: float) -> tuple[int, bytes]:
-    """Ask the engine at the Unix socket `path`, and return status and body of its reply.
+def request(path: str, method: str, target: str, timeout: float, body: bytes = b"") -> tuple[int, bytes]:
+    """Ask the engine at the Unix socket `path`, with a body of JSON where there is one, and return status and body of its reply.
 
     Raises:
         OSError: nobody answers there, or not in `timeout` seconds.
@@ -33,11 +36,12 @@ def request(path: str, method: str, target: str, timeout: float) -> tuple[int, b
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as conn:
         conn.settimeout(timeout)
         conn.connect(path)
-        conn.sendall(f"{method} {target} HTTP/1.0\r\nHost: engine\r\n\r\n".encode())
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if method != "GET" else ""
+        conn.sendall(f"{method} {target} HTTP/1.0\r\nHost: engine\r\n{kind}\r\n".encode() + body)
         reply = b"".join(iter(lambda: conn.recv(65536), b""))
-    head, _, body = reply.partition(b"\r\n\r\n")
+    head, _, answer = reply.partition(b"\r\n\r\n")
     _, status, *_ = [*head.split(maxsplit=2), b""]
-    return int(status), body
+    return int(status), answer
 
 
 def peek(timeout: float = 2.0) -> tuple[FoundHost, ...] | None:
@@ -88,8 +92,11 @@ def look(ask: List, lab: str | None = None) -> Found:
     return Found(tuple(hosts), tuple(networks), tuple(volumes))
 
 
+FREEZES = 5  # tries
+
+
 class QuickEngine:
-    """Looks, and takes labs down; all else is `DockerEngine`'s."""
+    """Looks, breaks and heals, and takes labs down; all else is `DockerEngine`'s."""
 
     PATIENCE = 120  # seconds, as the SDK's
 
@@ -120,6 +127,73 @@ class QuickEngine:
             raise _gone(error) from error
         if status >= 300:
             raise RefusalError(status, " ".join(str(json.loads(body).get("message", status)).split()))
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def call(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
+        """Return status and body of the engine's reply; see `Carrier`."""
+        try:
+            return request(self._path, method, target, self.PATIENCE, json.dumps(body).encode() if body else b"")
+        except (OSError, ValueError) as error:
+            raise _gone(error) from error
+
+    def attach(self, ident: str) -> socket.socket:
+        """Return a socket to a container's stdin and output; see `Carrier`."""
+        conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            conn.settimeout(self.PATIENCE)
+            conn.connect(self._path)
+            head = f"POST /containers/{ident}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: engine\r\n"
+            conn.sendall(f"{head}Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode())
+            reply = b""
+            while b"\r\n\r\n" not in reply:  # an octet at a time: what follows is the container's
+                octet = conn.recv(1)
+                reply += octet
+                if not octet:
+                    raise OSError("the connection ended")
+            if not reply.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")):
+                raise OSError(reply.split(b"\r\n")[0].decode(errors="replace"))
+        except OSError:
+            conn.close()
+            raise
+        return conn
+
+    def change(self, host: FoundHost, change: "Change") -> None:
+        """Kill, restart, pause or unpause a host; see `Engine.change`."""
+        query = {"kill": "?signal=SIGKILL", "restart": "?t=3"}.get(change, "")
+        for _ in range(FREEZES):  # a busy kernel now and then says "unable to freeze" and means: once more
+            status, body = self.call("POST", f"/containers/{host.id}/{change}{query}")
+            if status < 300 or change != "pause" or b"freeze" not in body:
+                break
+        if status >= 300:
+            words = " ".join(str(json.loads(body).get("message", status)).split())
+            raise LabError(f"host `{host.name}` of lab `{host.lab}`: {change} failed: {words}")
+        if change == "kill":
+            self.call("POST", f"/containers/{host.id}/wait")  # until then its name still resolves
+
+    def is_current(self, image: str, digest: str) -> bool:
+        """Tell whether an image is there, built from sources of that digest."""
+        from labctl.engine import helpers
+
+        return helpers.is_current(self, image, digest)
+
+    def start_helper(self, host: FoundHost, image: str) -> FoundHost:
+        """Start the shaper of a host; see `Breaking`."""
+        from labctl.engine import helpers
+
+        return helpers.start(self, host, image)
+
+    def remove_helper(self, helper: FoundHost) -> None:
+        """Remove a shaper."""
+        from labctl.engine import helpers
+
+        helpers.remove(self, helper)
+
+    def ask_helper(self, helper: FoundHost, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a shaper; see `Breaking`."""
+        from labctl.engine import helpers
+
+        return helpers.ask(self, helper, request)
 
 
 def _gone(error: Exception) -> LabError:

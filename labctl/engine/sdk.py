@@ -5,6 +5,7 @@ the engine needs to start two containers.
 """
 
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.tls import TLSConfig
 
-from labctl.engine import failures, taps
+from labctl.engine import failures, helpers, taps
 from labctl.engine.base import Change
 from labctl.engine.endpoint import Endpoint, find_endpoint
 from labctl.engine.networks import create_network, network_name
@@ -226,6 +227,35 @@ class DockerEngine:
                 if not left or "freeze" not in failures.explain(error):
                     raise
         return None
+
+    def call(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
+        """Return status and body of the engine's reply; see `Carrier`."""
+        reply = self.api.request(method, f"{self.api.base_url}/v{self.api.api_version}{target}", json=body, timeout=120)
+        return reply.status_code, reply.content
+
+    def attach(self, ident: str) -> socket.socket:
+        """Return a socket to a container's stdin and output; see `Carrier`."""
+        try:
+            conn = self.api.attach_socket(ident, params={"stdin": 1, "stdout": 1, "stream": 1})
+        except APIError as error:
+            raise LabError(f"the helper does not run: {failures.explain(error)}") from error
+        return getattr(conn, "_sock", conn)  # type: ignore[no-any-return]
+
+    def is_current(self, image: str, digest: str) -> bool:
+        """Tell whether an image is there, built from sources of that digest."""
+        return helpers.is_current(self, image, digest)
+
+    def start_helper(self, host: FoundHost, image: str) -> FoundHost:
+        """Start the shaper of a host; see `Breaking`."""
+        return helpers.start(self, host, image)
+
+    def remove_helper(self, helper: FoundHost) -> None:
+        """Remove a shaper."""
+        helpers.remove(self, helper)
+
+    def ask_helper(self, helper: FoundHost, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a shaper; see `Breaking`."""
+        return helpers.ask(self, helper, request)
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
         """Yield a host's log, a line at a time."""

@@ -140,7 +140,7 @@ class TestCompletion:
 
     def test_knows_scenarios(self):
         words = {"_LABCTL_COMPLETE": "bash_complete", "COMP_WORDS": "labctl up tc", "COMP_CWORD": "2"}
-        assert labctl(**words).stdout.split() == ["plain,tcp-chat", "plain,tcp-demo"]
+        assert labctl(**words).stdout.split() == ["plain,tcp-chat", "plain,tcp-demo", "plain,tcp-retransmit"]
 
     def test_knows_labs_and_hosts_that_are_up(self, monkeypatch):
         from labctl.cli import options
@@ -153,9 +153,9 @@ class TestCompletion:
             params = {"lab": None}  # noqa: RUF012
 
         assert [item.value for item in options._labs(Context, None, "m")] == ["mine"]
-        assert [item.value for item in options._hosts(Context, None, "")] == ["client", "tcp-server"]
+        assert [item.value for item in options.complete_hosts(Context, None, "")] == ["client", "tcp-server"]
         Context.params = {"lab": "mine"}
-        assert [item.value for item in options._hosts(Context, None, "")] == ["client"]
+        assert [item.value for item in options.complete_hosts(Context, None, "")] == ["client"]
 
 
 class TestSeams:

@@ -1,0 +1,351 @@
+"""Faults as they are said, merged and kept; nothing is broken here."""
+
+import json
+
+import pytest
+
+from labctl.commands.faults import faults, inflict
+from labctl.engine.fake import FakeEngine
+from labctl.engine.helpers import helper_body
+from labctl.errors import LabError, UsageError
+from labctl.faults import units
+from labctl.faults.impairment import (
+    WORDS,
+    Filter,
+    Impairment,
+    checked,
+    merged,
+    of_rule,
+    read_filter,
+    read_nth,
+    read_what,
+)
+from labctl.faults.read import read_fault
+from labctl.faults.state import HostFaults, after
+from labctl.model import Found, FoundHost
+from labctl.scenario.read import ScenarioError, parse_scenario
+
+HOSTS = ["a", "b", "c"]
+
+
+class TestUnits:
+    @pytest.mark.parametrize(
+        ("read", "text", "value"),
+        [
+            (units.read_duration, "40ms", 40_000_000),
+            (units.read_duration, "1.5s", 1_500_000_000),
+            (units.read_duration, "100us", 100_000),
+            (units.read_duration, "0", 0),
+            (units.read_rate, "1mbit", 1_000_000),
+            (units.read_rate, "64kbit", 64_000),
+            (units.read_size, "64kb", 64_000),
+            (units.read_share, "5%", 0.05),
+            (units.read_share, "0.1%", 0.001),
+            (units.read_share, "100%", 1.0),
+        ],
+    )
+    def test_numbers_with_their_units(self, read, text, value):
+        assert read(text) == pytest.approx(value)
+
+    @pytest.mark.parametrize(
+        ("read", "text"),
+        [
+            *[(units.read_duration, text) for text in ("40", "ms", "-1ms", "40 miles", "")],
+            *[(units.read_rate, text) for text in ("1", "1mb", "fast")],
+            *[(units.read_size, text) for text in ("1", "1kbit")],
+            *[(units.read_share, text) for text in ("5", "101%", "-1%", "half")],
+        ],
+    )
+    def test_a_number_without_its_unit_is_refused_by_its_name(self, read, text):
+        with pytest.raises(ValueError, match=f"^`{text}`: "):
+            read(text)
+
+    def test_what_is_written_reads_back(self):
+        said = {
+            "delay": "40ms",
+            "jitter": "500us",
+            "loss": "2.5%",
+            "rate": "1.5mbit",
+            "buffer": "64kb",
+            "burst": "4",
+            "mtu": "1200b",
+        }
+        what = read_what(said)
+        assert read_what({name: WORDS[name].write(what[WORDS[name].rule]) for name in said}) == what
+
+
+class TestSentences:
+    @pytest.mark.parametrize(
+        ("text", "source", "target", "where", "what"),
+        [
+            ("drop the third data segment from a", "a", "", Filter("tcp", of="data", nth=((3, 3),)), {"loss": 1.0}),
+            ("drop the 12th packet from a to b", "a", "b", Filter(nth=((12, 12),)), {"loss": 1.0}),
+            ("delay the second ack from a by 80ms", "a", "", Filter(of="ack", nth=((2, 2),)), {"delay_ns": 80_000_000}),
+            (
+                "corrupt octet 10 of the first reply from b",
+                "b",
+                "",
+                Filter(of="data", nth=((1, 1),)),
+                {"corrupt_octet": 10},
+            ),
+            ("duplicate the 2nd udp datagram from a to c", "a", "c", Filter("udp", nth=((2, 2),)), {"duplicate": 1.0}),
+            ("drop the first syn on port 80 from a", "a", "", Filter(of="syn", port=80, nth=((1, 1),)), {"loss": 1.0}),
+            ("impair a b tcp port 25 delay 40ms", "a", "b", Filter("tcp", 25), {"delay_ns": 40_000_000}),
+            ("impair a loss 1% nth 2-4", "a", "", Filter(nth=((2, 4),)), {"loss": 0.01}),
+        ],
+    )
+    def test_reads(self, text, source, target, where, what):
+        (item,) = read_fault(text, HOSTS).impairments
+        assert (item.source, item.target, item.where, dict(item.what)) == (source, target, where, what)
+
+    def test_both_is_two(self):
+        ways = read_fault("impair a b both delay 1ms seed 5 for 30s").impairments
+        assert [(way.source, way.target, way.seed, way.lasts) for way in ways] == [
+            ("a", "b", 5, 30.0),
+            ("b", "a", 5, 30.0),
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("impair", "`impair` takes one host or two"),
+            ("impair a b", "`impair` needs a property"),
+            ("impair a b delay", "`delay` needs a value"),
+            ("impair a b delya 4ms", "there is no property `delya`; did you mean `delay`?"),
+            ("impair a b delay 4", "delay `4`: a duration with its unit"),
+            ("impair a b jitter 4ms", None),
+            ("impair a z delay 4ms", "host `z` is not among"),
+            ("impair a delay 4ms nth 0", "numbers from 1"),
+            (
+                "drop the third wheel from a",
+                "`drop` takes a sentence, such as `drop the third data segment from client`",
+            ),
+            ("delay the third data segment from a", "by 80ms"),
+            ("corrupt it", "corrupt octet 10"),
+            ("partition", "`partition` takes one host or two, not 0"),
+            ("crash a cut later", "`cut first` or `cut after`"),
+            ("pause a for 3s", "`pause` takes no `for`"),
+        ],
+    )
+    def test_what_is_wrong_is_told(self, text, said):
+        if said is None:
+            with pytest.raises(ValueError, match="needs a `delay`"):
+                checked(read_fault(text).impairments[0])
+            return
+        with pytest.raises(ValueError) as error:
+            read_fault(text, HOSTS)
+        assert said in str(error.value)
+
+    @pytest.mark.parametrize("text", ["tcp port", "sctp", "port x", "icmp port 3"])
+    def test_filters_that_are_none(self, text):
+        with pytest.raises(ValueError):
+            read_filter(text)
+
+    def test_numbers(self):
+        assert read_nth("3,5-7") == ((3, 3), (5, 7))
+
+
+def one(**what):
+    return Impairment("a", "b", what=what)
+
+
+class TestMerging:
+    def test_what_is_not_said_stays(self):
+        (item,) = merged([one(delay_ns=5, loss=0.1)], [one(loss=0.2)])
+        assert item.what == {"delay_ns": 5, "loss": 0.2}
+
+    def test_zero_lifts_a_property_and_with_the_last_the_rule(self):
+        (item,) = merged([one(delay_ns=5, loss=0.1)], [one(loss=0)])
+        assert item.rule()["delay_ns"] == 5
+        assert "loss" not in item.rule()
+        assert merged([one(loss=0.1)], [one(loss=0)]) == ()
+
+    def test_replacing_forgets(self):
+        (item,) = merged([one(delay_ns=5)], [one(loss=0.2)], replacing=True)
+        assert item.what == {"loss": 0.2}
+
+    def test_another_filter_is_another_rule(self):
+        assert len(merged([one(delay_ns=5)], [Impairment("a", "b", Filter("tcp", 25), {"loss": 0.1})])) == 2
+
+    @pytest.mark.parametrize(
+        ("what", "said"),
+        [
+            ({"jitter_ns": 1}, "`jitter` needs a `delay`"),
+            ({"delay_ns": 1, "jitter_ns": 2}, "nothing arrives before"),
+            ({"reorder": 0.1}, "`reorder` needs a `delay`"),
+            ({"burst": 3}, "`burst` needs a `loss`"),
+            ({"loss": 0.9, "burst": 2}, "longer rows"),
+            ({"loss": 0.9, "gemodel": (0.1, 0.1, 1, 0)}, "leave `loss` out"),
+            ({"corrupt_octet": 3}, "needs `nth`"),
+            ({"buffer": 3}, "`buffer` needs a `rate`"),
+        ],
+    )
+    def test_what_contradicts_itself_is_refused(self, what, said):
+        with pytest.raises(ValueError, match=said):
+            merged([], [one(**what)])
+
+    def test_a_rule_and_back(self):
+        item = Impairment("a", "b", Filter("tcp", 25, "data", ((2, 3),)), {"loss": 0.5}, 7, 30.0, 9)
+        assert of_rule("a", json.loads(json.dumps(item.rule()))) == item
+
+
+BROKEN = {
+    "a": HostFaults((Impairment("a", "b", what={"loss": 0.1}), Impairment("a", "", what={"loss": 0.1})), {"b": None, "c": None}),
+    "b": HostFaults((Impairment("b", "c", what={"loss": 0.1}),), {"a": None}),
+    "c": HostFaults(cuts={"a": None, "b (crashed)": None}),
+}  # fmt: skip
+
+
+class TestState:
+    def test_a_partition_is_a_cut_at_both_ends(self):
+        assert after(read_fault("partition a b"), {}, HOSTS) == {
+            "a": HostFaults(cuts={"b": None}), "b": HostFaults(cuts={"a": None}),
+        }  # fmt: skip
+
+    def test_of_one_from_all(self):
+        new = after(read_fault("partition a for 5s"), {}, HOSTS)
+        assert {name: dict(state.cuts) for name, state in new.items()} == {
+            "a": {"b": 5.0, "c": 5.0},
+            "b": {"a": 5.0},
+            "c": {"a": 5.0},
+        }
+
+    def test_to_one_from_all_is_one_rule_each(self):
+        new = after(read_fault("impair a both loss 1%"), {}, HOSTS)
+        assert [(item.source, item.target) for state in new.values() for item in state.impairments] == [
+            ("a", ""),
+            ("b", "a"),
+            ("c", "a"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("fault", "left"),
+        [
+            ("heal", {"a": (0, []), "b": (0, []), "c": (0, [])}),
+            ("heal a b", {"a": (1, ["c"]), "b": (1, []), "c": (0, ["a", "b (crashed)"])}),
+            ("heal b", {"a": (1, ["c"]), "b": (0, []), "c": (0, ["a"])}),
+            ("restart b", {"a": (2, ["b", "c"]), "b": (1, ["a"]), "c": (0, ["a"])}),
+        ],
+    )
+    def test_healing_lifts_what_concerns_those_hosts(self, fault, left):
+        new = BROKEN | after(read_fault(fault), BROKEN, HOSTS)
+        assert {name: (len(state.impairments), list(state.cuts)) for name, state in new.items()} == left
+
+    def test_a_crash_with_its_network_cut_first_is_heard_by_nobody(self):
+        new = after(read_fault("crash a cut first"), {}, HOSTS)
+        assert {name: list(state.cuts) for name, state in new.items()} == {"b": ["a (crashed)"], "c": ["a (crashed)"]}
+        assert after(read_fault("crash a"), {}, HOSTS) == {}
+
+
+def lab():
+    hosts = tuple(FoundHost(f"id-{n}", "demo", n, addresses=(f"10.0.0.{i}",)) for i, n in enumerate(HOSTS, 2))
+    return FakeEngine(Found(hosts))
+
+
+class TestCommands:
+    def break_(self, engine, *said):
+        for text in said:
+            inflict(engine, "demo", read_fault(text), lambda: "labctl/tools")
+
+    def test_a_helper_is_started_once_and_only_where_it_is_needed(self):
+        engine = lab()
+        self.break_(engine, "impair a b delay 5ms", "impair a b loss 1%")
+        assert engine.acted == ["start shaper-a", "apply shaper-a", "apply shaper-a"]
+        (rule,) = next(iter(engine.shapers.values()))["rules"]
+        assert (rule["delay_ns"], rule["loss"], rule["to"]) == (5_000_000, 0.01, "b")
+        assert next(iter(engine.shapers.values()))["hosts"]["b"] == ["10.0.0.3"]
+
+    def test_healing_a_whole_lab_starts_nothing(self):
+        engine = lab()
+        self.break_(engine, "heal")
+        assert engine.acted == []
+
+    def test_what_was_broken_is_broken_again_after_a_restart(self):
+        engine = lab()
+        self.break_(engine, "impair a b delay 5ms", "restart a")
+        assert engine.acted[2:] == ["restart a", "remove shaper-a", "start shaper-a", "apply shaper-a"]
+        assert len(next(iter(engine.shapers.values()))["rules"]) == 1
+
+    def test_a_dead_helper_is_told_and_healed(self):
+        engine = lab()
+        self.break_(engine, "partition a b")
+        dead = engine.found.shaper("a")
+        del engine.shapers[dead.id]
+        told = {(item.kind, item.host) for item in faults(engine, "demo")}
+        assert told == {("shaper", "a"), ("partition", "b")}
+        self.break_(engine, "heal")
+        assert faults(engine, "demo") == ()
+        assert "start shaper-a" in engine.acted[-4:]
+
+    def test_what_is_in_force_is_listed(self):
+        engine = lab()
+        self.break_(engine, "impair a b delay 5ms loss 1% seed 4 udp", "partition b c for 30s", "pause c")
+        listed = {(item.kind, item.host, item.to): item for item in faults(engine, "demo")}
+        assert set(listed) == {
+            ("impair", "a", "b"),
+            ("partition", "b", "c"),
+            ("partition", "c", "b"),
+            ("paused", "c", ""),
+        }
+        assert (listed["impair", "a", "b"].told, listed["impair", "a", "b"].seed) == ("delay 5ms loss 1% (udp)", 4)
+        assert listed["partition", "b", "c"].seconds_left == 30.0
+
+    def test_impairments_that_contradict_each_other_only_together(self):
+        engine = lab()
+        self.break_(engine, "impair a b delay 5ms")
+        with pytest.raises(UsageError, match="longer than `delay`"):
+            self.break_(engine, "impair a b jitter 9ms")
+
+    def test_without_an_image_it_says_so(self):
+        with pytest.raises(LabError, match="no shaper runs here"):
+            inflict(lab(), "demo", read_fault("partition a b"))
+
+    def test_a_helper_has_two_capabilities_in_its_hosts_namespace_and_nothing_else(self):
+        body = helper_body(lab().found.hosts[0], "labctl/tools")
+        grants = body["HostConfig"]
+        assert grants["NetworkMode"] == "container:id-a"
+        assert (grants["CapDrop"], grants["CapAdd"]) == (["ALL"], ["NET_ADMIN", "NET_RAW"])
+        assert grants["SecurityOpt"] == ["no-new-privileges:true"]
+        assert grants["ReadonlyRootfs"]
+        assert "Mounts" not in grants
+        assert "Binds" not in grants
+
+
+LINKS = """\
+scenario: a
+title: b
+hosts: [client, tcp-server]
+links:
+  - {%s}
+"""
+
+
+class TestLinks:
+    def read(self, text):
+        return parse_scenario(LINKS % text, "f.yaml", ["client", "tcp-server"])
+
+    def test_from_the_start(self):
+        (link,) = self.read(
+            "from: client, to: tcp-server, delay: 40ms, loss: 1%, seed: 7, filter: tcp port 25, both: true"
+        ).links
+        there, back = link.impairments()
+        assert (there.source, there.target, there.seed, there.told) == ("client", "tcp-server", 7, "delay 40ms loss 1%")
+        assert (back.source, back.target) == ("tcp-server", "client")
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("from: client, dealy: 4ms", "f.yaml:5:20: links[0].dealy: unknown key `dealy`; did you mean `delay`?"),
+            ("from: clinet, delay: 4ms", "f.yaml:5:12: links[0].from: host `clinet` is not among the scenario's hosts"),
+            ("from: client, to: x, delay: 4ms", "links[0].to: host `x` is not among"),
+            ("from: client, delay: '4'", "links[0]: delay `4`: a duration with its unit"),
+            ("from: client, jitter: 4ms", "links[0]: `jitter` needs a `delay`"),
+            ("from: client", "links[0]: say what is done there"),
+            ("to: client, delay: 4ms", "links[0].from: key `from` is missing"),
+            ("from: client, delay: 4", "links[0].delay: text is expected"),
+        ],
+    )
+    def test_what_is_wrong_is_told_with_its_place(self, text, said):
+        with pytest.raises(ScenarioError) as error:
+            self.read(text)
+        assert said in str(error.value)
