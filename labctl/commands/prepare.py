@@ -74,8 +74,9 @@ def wanted(
     hosts = tuple(_host(host, services, entry.compose_file) for host in facts["hosts"])
     if calls:
         hosts = tuple(replace(host, service={**host.service, TRACED: True}) for host in hosts)
-    tools = tools_image(progress) if tap else ""
-    return LabSpec(name, facts["scenario"], hosts, publish, str(entry.compose_file), tap, tools, calls)
+    links = tuple((source, rule) for source, rule in facts["links"])
+    tools = tools_image(progress) if tap or links else ""
+    return LabSpec(name, facts["scenario"], hosts, publish, str(entry.compose_file), tap, tools, calls, links)
 
 
 def tools_image(progress: Progress) -> str:
@@ -98,11 +99,12 @@ def _facts(entry: Entry) -> dict[str, Any]:
         parts = [__version__.encode(), entry.path.read_bytes(), entry.compose_file.read_bytes()]
     except OSError as error:
         raise UsageError(f"the file cannot be read: {error.strerror}", where=str(error.filename)) from error
-    kept = cache_folder() / f"scenario-{digest(parts)}.json"
+    kept = cache_folder() / f"lesson-{digest(parts)}.json"
     try:
         return dict(json.loads(kept.read_text()))
     except (OSError, ValueError):
         scenario = load(entry)
-        facts = {"scenario": scenario.scenario, "hosts": scenario.hosts}
+        links = [(item.source, item.rule()) for link in scenario.links for item in link.impairments()]
+        facts = {"scenario": scenario.scenario, "hosts": scenario.hosts, "links": links}
         write_cache(kept, facts)
         return facts

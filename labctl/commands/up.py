@@ -5,14 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from labctl.commands.faults import impair_links
 from labctl.commands.prepare import TOOLS, wanted
 from labctl.engine.base import Engine, ImageBuilder
 from labctl.engine.compose import source_digest
 from labctl.engine.lock import lab_lock
 from labctl.errors import LabError
+from labctl.faults.impairment import of_rule
 from labctl.model import Found, FoundHost, HostSpec, LabSpec, TapSpec
 from labctl.paths import lab_root
-from labctl.plan import Step, is_complete, plan_up
+from labctl.plan import Step, is_complete, plan_down, plan_up
 from labctl.progress import Progress
 from labctl.scenario.catalog import Entry
 
@@ -65,7 +67,7 @@ def up(
         found = engine.look(spec.name)
         steps = plan_up(spec, found)
         stale = needs_build(engine, spec, entry.compose_file, everything=build)
-        tools = tap is not None and not _tools_are_current(engine, spec)
+        tools = bool(spec.tools_image) and not _tools_are_current(engine, spec)
         if not dry_run:
             _refuse_taken(spec, found, steps)
             if found:
@@ -76,6 +78,8 @@ def up(
                 builder_for(lab_root() / "compose.yaml").build([TOOLS], progress)
             engine.act(spec, steps, progress, timeout=timeout)
             _mark_ready(engine, spec)
+        if not dry_run and spec.links:
+            _impair(engine, spec, progress)
         hosts = () if dry_run else tuple(host for host in engine.look(spec.name).hosts if host.role == "host")
     built = (*stale, TOOLS) if tools else tuple(stale)
     return Upped(spec.name, spec.scenario, built, tuple(map(str, steps)), hosts)
@@ -85,6 +89,18 @@ def _mark_ready(engine: Engine, spec: LabSpec) -> None:
     """Note when the lab was ready: what crossed the wire before were labctl's own questions."""
     if spec.tap and (tap := engine.look(spec.name).tap):
         engine.mark_tap(tap, [(time.time_ns(), READY)])
+
+
+def _impair(engine: Engine, spec: LabSpec, progress: Progress) -> None:
+    """Put the scenario's links in force; where that cannot be, nothing of the lab is left: it would teach something else."""
+    links = [of_rule(source, rule) for source, rule in spec.links]
+    progress.update("links", "impairing")
+    try:
+        impair_links(engine, spec.name, links, lambda: tagged(spec.tools_image))
+    except BaseException:
+        engine.act(spec, plan_down(engine.look(spec.name)), progress)
+        raise
+    progress.done("links", f"{len(links)} impaired")
 
 
 def _tools_are_current(engine: Engine, spec: LabSpec) -> bool:

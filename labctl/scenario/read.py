@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from labctl.errors import UsageError
 from labctl.faults.read import read_fault
+from labctl.scenario.links import Link
 from labctl.scenario.parts import Part
 from labctl.scenario.schema import FAULT, RUN, Background, Expect, FaultStep, Question, Scenario, Step, Text
 from labctl.scenario.wire import WireItem
@@ -134,6 +135,16 @@ def _cross_checks(data: dict[str, Any], root: yaml.Node, file: str, known_hosts:
             )
         elif host in list(hosts.values())[:index]:
             yield Problem(file, *place, f"hosts[{index}]", f"host `{host}` is listed twice")
+    links = data.get("links")
+    for index, link in enumerate(links if isinstance(links, list) else ()):
+        for key in ("from", "to") if isinstance(link, dict) else ():
+            name = link.get(key)
+            if isinstance(name, str) and hosts and name not in hosts.values():
+                known = nearest(name, hosts.values())
+                place = _place(_find(root, ("links", index, key)))
+                yield Problem(
+                    file, *place, f"links[{index}].{key}", f"host `{name}` is not among the scenario's hosts{known}"
+                )
     steps = data.get("steps")
     for index, step in enumerate(steps if isinstance(steps, list) else ()):
         yield from _wire_checks(step, index, root, file, list(hosts.values()))
@@ -207,6 +218,7 @@ def _model_at(loc: tuple[int | str, ...]) -> type[Part]:
     names: dict[str, type[Part]] = {
         RUN: Step,
         FAULT: FaultStep,
+        "links": Link,
         "questions": Question,
         "expect": Expect,
         "background": Background,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from labctl.faults.read import VERBS, read_fault
+from labctl.scenario.links import Link
 from labctl.scenario.parts import Part, Seconds
 from labctl.scenario.wire import WireItem
 
@@ -98,6 +99,7 @@ class Scenario(Part):
     title: str = Field(min_length=1, description="one line, shown by `labctl ls`")
     topics: tuple[str, ...] = ()
     hosts: tuple[HostName, ...] = Field(min_length=1, description="services of compose.yaml that take part")
+    links: tuple[Link, ...] = Field((), description="what is wrong with the network from the start")
     steps: tuple[StepInFile, ...] = ()
     questions: tuple[Question, ...] = ()
     version: Literal[1] = Field(1, description="of the file format")

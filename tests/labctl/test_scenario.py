@@ -111,10 +111,10 @@ steps:
         ("step", "said"),
         [
             ("fault: crush client", "f.yaml:4:17: steps[0].fault: there is no fault `crush`; did you mean `crash`?"),
-            ("fault: ''", "steps[0].fault: there is no fault ``; known: `crash`, `heal`, `pause`, `restart`"),
+            ("fault: ''", "steps[0].fault: there is no fault ``; known: `corrupt`, `crash`, `delay`"),
             ("fault: crash", "steps[0].fault: `crash` takes one host, not 0"),
             ("fault: crash client client", "`crash` takes one host, not 2"),
-            ("fault: heal client client", "`heal` takes one host or none, not 2"),
+            ("fault: heal client client client", "`heal` takes two hosts, one or none, not 3"),
             (
                 "fault: pause clint",
                 "steps[0].fault: host `clint` is not among the scenario's hosts; did you mean `client`?",
