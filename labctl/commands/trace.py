@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from labctl.commands.names import names_of
 from labctl.commands.up import READY
 from labctl.engine.base import Engine
 from labctl.errors import LabError, UsageError
-from labctl.model import Found, FoundHost, LabSpec, TapSpec
+from labctl.model import SHAPER, Found, FoundHost, LabSpec, TapSpec
 from labctl.plan import StartTap
 from labctl.progress import Progress
 from labctl.wire.build import TraceBuilder, build_trace
@@ -19,6 +20,7 @@ from labctl.wire.ladder import Mark
 from labctl.wire.model import Call, Trace
 from labctl.wire.packet import read_packet
 from labctl.wire.pcap import Stream
+from labctl.wire.shaped import Shaped, read_events
 from labctl.words import nearest
 
 SETTLE = 0.3  # seconds at most for the last segments of a connection to cross
@@ -56,6 +58,7 @@ def see(engine: Engine, lab: str | None, *, calls: Callable[[Found], Sequence[Ca
     tap = tap_of(found)
     capture, marks = read_tap(engine, tap, found)
     trace = build_trace(capture)
+    trace.shaped = what_shapers_did(engine, found)
     if calls:
         from labctl.wire.tie import tie
 
@@ -78,6 +81,16 @@ def keep_marks(engine: Engine, seen: Seen, lab: str) -> None:
         signs = {True: "✓ ", False: "✗ ", None: ""}
         steps = [(mark.time_ns, signs[mark.passed] + mark.text) for mark in seen.marks]
         engine.mark_tap(tap, [(seen.ready_ns, READY), *steps])
+
+
+def what_shapers_did(engine: Engine, found: Found) -> list[Shaped]:
+    """Return what the lab's shapers dropped, held and changed; of one that does not answer, nothing."""
+    events: list[Shaped] = []
+    for helper in found.hosts:
+        if helper.role == SHAPER and helper.state == "running":
+            with suppress(LabError):
+                events += read_events(engine.ask_helper(helper, {"do": "log"})["events"])
+    return events
 
 
 def see_file(path: Path) -> Seen:

@@ -100,4 +100,6 @@ def _row(row: Row, lanes: dict[str, int], begin: int, text_id: Any) -> list[Any]
         (row.end_ns - begin) / 1000 if row.end_ns else 0,
         row.frames or NONE,
         row.passed,
+        int(row.lost),
+        (row.sent_ns - begin) / 1000 if row.sent_ns else 0,
     ]

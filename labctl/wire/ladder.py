@@ -9,11 +9,13 @@ from typing import Literal
 from labctl.wire.describe import call_text, detail, duration, is_noise, label
 from labctl.wire.model import Call, Conversation, Packet, Trace
 from labctl.wire.pause import no_collection
+from labctl.wire.shaped import Fates, told
 from labctl.wire.strace import WAITS
 
 Tone = Literal["plain", "note", "bad"]
 BAD = {"retransmission", "fast retransmission", "spurious retransmission", "lost segment", "reset", "refused", "unreachable", "unanswered",
        "zero window", "cut short", "out of order"}  # fmt: skip
+LOOSE_NS = 5_000_000_000  # what was dropped so long before the first packet, or after the last, belongs to them
 NEAR_NS = 1_000_000  # a wait ends this soon after the packet that it was for
 EVERYONE = ""  # the lane of a group or of all hosts
 
@@ -44,6 +46,8 @@ class Row:
         notes: events and changes of state.
         states: (lane, state) that it led to.
         end_ns: when a call returned.
+        sent_ns: when its host sent it, where a shaper held it; else 0.
+        lost: a shaper dropped it: it never crossed the wire, and has no frame.
     """
 
     kind: Literal["packet", "call", "conversation", "mark"]
@@ -61,6 +65,8 @@ class Row:
     end_ns: int = 0
     frames: tuple[int, ...] = ()
     passed: bool | None = None
+    sent_ns: int = 0
+    lost: bool = False
 
 
 @dataclass(slots=True)
@@ -115,6 +121,7 @@ class _Layout:
         self.bad: set[int] = set()
         self.states: dict[int, list[tuple[str, str]]] = {}
         self.early: set[int] = set()
+        self.fates = Fates(trace.shaped)
 
     def build(
         self,
@@ -233,6 +240,7 @@ class _Layout:
                 )
             rows.append(self.packet_row(packet, conversation))
         others = [self.call_row(call) for call in calls]
+        others += self.lost_rows(packets)
         others += [Row("mark", mark.time_ns, mark.text, passed=mark.passed) for mark in marks]
         if not others:
             return rows
@@ -245,6 +253,9 @@ class _Layout:
         notes = list(self.notes.get(packet.number, ()))
         if packet.comment:
             notes.append(packet.comment)
+        fate = self.fates.of(packet)
+        if fate and (words := told(fate)):
+            notes.append(words)
         return Row(
             "packet",
             packet.time_ns,
@@ -258,7 +269,47 @@ class _Layout:
             notes,
             self.states.get(packet.number, []),
             "bad" if packet.number in self.bad or packet.problem else "note" if notes else "plain",
+            sent_ns=fate.seen_ns if fate else 0,
         )
+
+    def lost_rows(self, packets: Sequence[Packet]) -> list[Row]:
+        """Return rows for what shapers dropped while these packets crossed: a tap cannot see it, but it was sent."""
+        if not self.fates.never or not packets:
+            return []
+        first, last = packets[0].time_ns - LOOSE_NS, packets[-1].time_ns + LOOSE_NS
+        rows = []
+        for item in self.fates.never:
+            packet = item.packet
+            if not first <= item.seen_ns <= last or is_noise(packet):
+                continue
+            conversation = self.conversation_of(packet)
+            source, target = self.ends(packet, conversation)
+            rows.append(
+                Row(
+                    "packet",
+                    item.seen_ns,
+                    label(packet, conversation),
+                    source,
+                    target,
+                    conversation=conversation.number if conversation else 0,
+                    protocol=self.protocol(packet, conversation),
+                    notes=[told(item)],
+                    tone="bad",
+                    lost=True,
+                )
+            )
+        return rows
+
+    def conversation_of(self, packet: Packet) -> Conversation | None:
+        """Return the conversation of a packet that was not captured: the last one between its ends that had begun."""
+        ends = {(packet.source, packet.source_port), (packet.target, packet.target_port)}
+        fitting = [
+            item
+            for item in self.trace.conversations
+            if item.kind == packet.kind and {(side.address, side.port) for side in item.sides} == ends
+        ]
+        begun = [item for item in fitting if item.packets and item.packets[0].time_ns <= packet.time_ns]
+        return next(reversed(begun or fitting), None)
 
     def ends(self, packet: Packet, conversation: Conversation | None) -> tuple[str, str]:
         if conversation:

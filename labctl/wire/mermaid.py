@@ -18,7 +18,7 @@ def draw_mermaid(ladder: Ladder) -> str:
             arrow = "--x" if row.tone == "bad" else "->>"
             ms = (row.time_ns - ladder.begin_ns) / 1e6
             lines.append(
-                f"    {ids[row.source]}{arrow}{ids[row.target]}: {row.frame} · {ms:.1f} ms · {_plain(row.text)}"
+                f"    {ids[row.source]}{arrow}{ids[row.target]}: {row.frame or 'lost'} · {ms:.1f} ms · {_plain(row.text)}"
             )
             notes = [*row.notes, *(f"{lane} {state}" for lane, state in row.states)]
             if notes:

@@ -5,9 +5,12 @@ Times are whole nanoseconds since 1970 (`…_ns`), since a float cannot hold the
 
 import enum
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from labctl.wire.address import joined
+
+if TYPE_CHECKING:
+    from labctl.wire.shaped import Shaped
 
 NS = 10**9
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128  # RFC 9293 section 3.1, RFC 3168
@@ -265,6 +268,7 @@ class Trace:
         of: frame number → number of its conversation.
         dropped: frames that the capture lost; None where it does not say.
         problems: what is amiss with the capture itself.
+        shaped: what the lab's shapers say that they did to packets.
     """
 
     packets: list[Packet] = field(default_factory=list)
@@ -274,6 +278,7 @@ class Trace:
     of: dict[int, int] = field(default_factory=dict)
     dropped: int | None = None
     problems: list[str] = field(default_factory=list)
+    shaped: "list[Shaped]" = field(default_factory=list)
 
     def name(self, address: str) -> str:
         """Return the host at an address, or the address."""

@@ -122,10 +122,24 @@ def _row(row: Row, ladder: Ladder, place: _Place, tops: list[float], index: int)
     elif row.kind == "call":
         yield from _call(row, ladder, place, tops, index)
     elif row.source in place.lanes and row.target in place.lanes:
-        yield from _packet(row, ladder, place, y)
+        yield from _packet(
+            row, ladder, place, y, _height_at(row.sent_ns, ladder.rows, tops, index) if row.sent_ns else None
+        )
 
 
-def _packet(row: Row, ladder: Ladder, place: _Place, y: float) -> Iterator[str]:
+def _height_at(time_ns: int, rows: list[Row], tops: list[float], index: int) -> float:
+    """Return the height that stands for a moment at or before a row: between the rows around it, by time."""
+    later = index
+    while later > 0 and rows[later - 1].time_ns > time_ns:
+        later -= 1
+    if later == 0:
+        return tops[0] - 12
+    before, behind = rows[later - 1].time_ns, rows[later].time_ns
+    share = (time_ns - before) / (behind - before) if behind > before else 1.0
+    return tops[later - 1] + (tops[later] - tops[later - 1]) * min(1.0, share) - 2
+
+
+def _packet(row: Row, ladder: Ladder, place: _Place, y: float, sent: float | None) -> Iterator[str]:
     colour = (
         "bad"
         if row.tone == "bad"
@@ -133,7 +147,7 @@ def _packet(row: Row, ladder: Ladder, place: _Place, y: float) -> Iterator[str]:
         if row.protocol in ("TCP", "UDP", "ICMP", "ARP", "DNS", "IP")
         else "other"
     )
-    yield _label(44, y + 4, str(row.frame), "t d", "end")
+    yield _label(44, y + 4, str(row.frame or "–"), "t d", "end")
     yield _label(LEFT - 8, y + 4, f"{(row.time_ns - ladder.begin_ns) / 1e6:.3f}", "t d", "end")
     begin, end = place.lanes[row.source], place.lanes[row.target]
     if begin == end:
@@ -143,8 +157,15 @@ def _packet(row: Row, ladder: Ladder, place: _Place, y: float) -> Iterator[str]:
         way = 1 if end > begin else -1
         room = int(abs(end - begin) / CHAR) - 4
         yield _label((begin + end) / 2, y - 6, cut(row.text, room), "t", "middle")
-        yield f'<line class="l {colour}" x1="{begin:.0f}" y1="{y - 2:.0f}" x2="{end - 6 * way:.0f}" y2="{y + 3:.0f}"/>'
-        yield f'<path class="f {colour}" d="M{end:.0f} {y + 3:.0f}l{-10 * way} -5v10z"/>'
+        # The arrow begins at the height of the moment at which its host sent it: what was held slants by that time.
+        top = sent if sent is not None else y - 2
+        if row.lost:
+            far = begin + (end - begin) * 0.6
+            yield f'<line class="l {colour}" x1="{begin:.0f}" y1="{top:.0f}" x2="{far:.0f}" y2="{y + 1:.0f}"/>'
+            yield f'<path class="l {colour}" d="M{far - 6:.0f} {y - 5:.0f}l12 12m0 -12l-12 12"/>'
+        else:
+            yield f'<line class="l {colour}" x1="{begin:.0f}" y1="{top:.0f}" x2="{end - 6 * way:.0f}" y2="{y + 3:.0f}"/>'
+            yield f'<path class="f {colour}" d="M{end:.0f} {y + 3:.0f}l{-10 * way} -5v10z"/>'
     states: dict[str, str] = {}
     for lane, state in row.states:  # of two in one frame the later one stands
         states[lane] = state
@@ -182,7 +203,10 @@ def _name(row: Row, begin_ns: int) -> str:
     """Return a row in words, for who cannot see it."""
     ms = f"{(row.time_ns - begin_ns) / 1e6:.3f} ms"
     if row.kind == "packet":
-        told = [f"frame {row.frame}, {ms}, {row.source} to {row.target or 'everyone'}: {row.text}", *row.notes]
+        told = [
+            f"{'lost' if row.lost else f'frame {row.frame}'}, {ms}, {row.source} to {row.target or 'everyone'}: {row.text}",
+            *row.notes,
+        ]
         return "; ".join([*told, *(f"{lane} is {state}" for lane, state in row.states)])
     if row.kind == "call":
         return f"{ms}, {row.source} calls {row.text}, {duration((row.end_ns - row.time_ns) / 1e9)}"

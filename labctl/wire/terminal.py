@@ -117,7 +117,14 @@ class TextLadder:
             dashes = room - 1 - width_of(text)
             before = dashes // 2
             bar = self.stroke * before + text + self.stroke * (dashes - before)
-            line.put(left + 1, bar + self.right if target > source else self.left + bar)
+            if row.lost:  # the arrow breaks: the head and what is before it are missing
+                kept = max(width_of(text) + 2, room * 2 // 3)
+                bar = cut(self.stroke + text + self.stroke * room, kept - 2).rstrip("…") + "✗"
+                line.put(
+                    left + 1 if target > source else right - width_of(bar), bar if target > source else "✗" + bar[:-1]
+                )
+            else:
+                line.put(left + 1, bar + self.right if target > source else self.left + bar)
         code = BAD if row.tone == "bad" else COLOURS.get(row.protocol, 37)
         notes = [*row.notes, *(f"{lane}: {state}" for lane, state in row.states)]
         yield from self.with_notes(line, notes, code, row)
