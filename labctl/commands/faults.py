@@ -84,7 +84,7 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
             }
     # A shaper that does not answer may have left its filter behind: healing puts another in its place.
     if fault.verb == "heal":
-        wanted |= {name: wanted.get(name, WHOLE) for name, shaper in shapers.items() if not shaper.answers}
+        wanted |= {name: wanted.get(name, WHOLE) for name, shaper in shapers.items() if not shaper.works}
     told = bring_about(engine, found, shapers, wanted, image) if wanted else {}
     if fault.verb in ("crash", "pause"):
         for name in fault.hosts:
@@ -147,7 +147,7 @@ def faults(engine: Breaking, lab: str) -> tuple[Broken, ...]:
             kind = "paused" if host.state == "paused" else "crashed"
             result.append(Broken(kind, host.name, told=host.status, backend="engine"))
     for name, shaper in look_at_shapers(engine, found).items():
-        if not shaper.answers or shaper.told.get("ended"):
+        if not shaper.works:
             words = shaper.told.get("ended") or ("its host was started again" if shaper.told else "it does not answer")
             result.append(Broken("shaper", name, told=f"{words}; `labctl heal {name}` mends it"))
             if not shaper.answers:

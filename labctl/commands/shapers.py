@@ -28,6 +28,11 @@ class Shaper:
         return bool(self.told) and not self.told.get("stale")
 
     @property
+    def works(self) -> bool:
+        """Whether it also does what it was told: its engine has not ended by itself."""
+        return self.answers and not self.told.get("ended")
+
+    @property
     def faults(self) -> HostFaults:
         """What it does, or did before its host was started again."""
         return of_told(self.host, self.told)

@@ -82,7 +82,9 @@ def up(
             _impair(engine, spec, progress)
         hosts = () if dry_run else tuple(host for host in engine.look(spec.name).hosts if host.role == "host")
     built = (*stale, TOOLS) if tools else tuple(stale)
-    return Upped(spec.name, spec.scenario, built, tuple(map(str, steps)), hosts)
+    links = (of_rule(source, rule) for source, rule in spec.links)
+    told = (*map(str, steps), *(f"impair {item.ident}: {item.told}" for item in links))
+    return Upped(spec.name, spec.scenario, built, told, hosts)
 
 
 def _mark_ready(engine: Engine, spec: LabSpec) -> None:

@@ -70,7 +70,7 @@ class FaultStep(Part):
     fault: Annotated[
         str,
         AfterValidator(lambda text: str(read_fault(text))),
-        WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(VERBS)})( [a-z0-9-]+)*$"}),
+        WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(VERBS)})( \\S+)*$"}),
     ] = Field(
         description=f"one of {', '.join(VERBS)}, and the host; `heal` alone heals all", examples=["crash tcp-server"]
     )

@@ -58,6 +58,7 @@ class Supervisor:
         if "cut" in request:
             ends = request["cut"]
             self.cuts = {name: now + float(last) if last else None for name, last in ends.items()}
+        self.ended = ""
         self._enforce()
         return self.state()
 
