@@ -41,13 +41,17 @@ def _properties(command: Any) -> Any:
 @click.option("--nth", metavar="N", help="Of these only the N-th: `3`, `2,5`, `4-6`; counted from now.")
 @click.option("--seed", metavar="N", help="Of all decisions; the same seed loses the same packets.  [default: 1]")
 @click.option("--for", "lasts", metavar="TIME", help="Heal by itself after this time: `30s`.")
+@click.option(
+    "--backend", type=click.Choice(["auto", "shaper", "netem"]), default="auto", show_default=True,
+    help="What does it: labctl's shaper, or the kernel's netem where it has one; auto takes netem where it does the same.",
+)  # fmt: skip
 @click.option("--replace", is_flag=True, help="Take back what is there; else what is said is merged with it.")
 @lab
 @json_option
 @quiet_option
 def impair_command(
     a: str, b: str | None, both: bool, filters: str | None, nth: str | None, seed: str | None, lasts: str | None,
-    replace: bool, lab: str | None, as_json: bool, quiet: bool, **properties: str | None,
+    backend: str, replace: bool, lab: str | None, as_json: bool, quiet: bool, **properties: str | None,
 ) -> None:  # fmt: skip
     """Impair what host A sends to host B, or to all others: `labctl impair client tcp-server --delay 100ms --loss 5%`.
 
@@ -56,7 +60,7 @@ def impair_command(
     told = {name.replace("_", "-"): value for name, value in properties.items() if value is not None}
     told |= {name: value for name, value in (("nth", nth), ("seed", seed), ("for", lasts)) if value is not None}
     try:
-        fault = impair([a, b] if b else [a], told, filters or "", both=both, replacing=replace)
+        fault = impair([a, b] if b else [a], told, filters or "", both=both, replacing=replace, backend=backend)
     except ValueError as error:
         raise UsageError(str(error), hint="`labctl impair --help` tells the properties and their units") from error
     _do(fault, lab, as_json=as_json, quiet=quiet)

@@ -137,6 +137,7 @@ class Impairment:
         what: by the names of a shaper's rule; zero is off.
         seed: of its decisions; None: as before, or `SEED`.
         lasts: seconds; None for as long as the lab.
+        backend: what does it: `shaper`, `netem`, or `auto`: whichever does the same here for less.
         since: a number that grows: with another one, single packets (`nth`) are counted anew.
     """
 
@@ -147,6 +148,7 @@ class Impairment:
     seed: int | None = None
     lasts: float | None = None
     since: int = 0
+    backend: str = "auto"
 
     @property
     def ident(self) -> str:
@@ -180,7 +182,15 @@ class Impairment:
             **what,
             "seed": SEED if self.seed is None else self.seed,
         }
-        return rule | ({"for": self.lasts} if self.lasts else {}) | ({"since": self.since} if self.since else {})
+        return (
+            rule
+            | ({"for": self.lasts} if self.lasts else {})
+            | ({"since": self.since} if self.since else {})
+            | self._backend()
+        )
+
+    def _backend(self) -> dict[str, str]:
+        return {} if self.backend == "auto" else {"backend": self.backend}
 
     @property
     def is_off(self) -> bool:
@@ -204,6 +214,7 @@ def of_rule(source: str, rule: Mapping[str, Any]) -> Impairment:
         rule.get("seed"),
         rule.get("left") or rule.get("for"),
         rule.get("since", 0),
+        rule.get("backend", "auto"),
     )
 
 

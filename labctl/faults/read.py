@@ -173,6 +173,7 @@ def impair(
     both: bool = False,
     replacing: bool = False,
     text: str = "",
+    backend: str = "auto",
 ) -> Fault:
     """Return the fault `impair` of one or two hosts.
 
@@ -180,6 +181,7 @@ def impair(
         told: properties, `nth`, `seed` and `for`, as text.
         filters: as `read_filter` takes it.
         both: the other direction too.
+        backend: what is to do it.
 
     Raises:
         ValueError: something of it is wrong.
@@ -197,12 +199,12 @@ def impair(
     seed = int(told["seed"]) if "seed" in told else None
     lasts = units.read_duration(told["for"]) / 1e9 if "for" in told else None
     source, target = hosts[0], hosts[1] if len(hosts) > 1 else ""
-    one = Impairment(source, target, where, read_what(own), seed, lasts)
+    one = Impairment(source, target, where, read_what(own), seed, lasts, backend=backend)
     if replacing:
         checked(one)
     ways = [one]
     if both:  # the way back: from the other, or from all others
-        ways.append(Impairment(target, source, where, one.what, seed, lasts))
+        ways.append(Impairment(target, source, where, one.what, seed, lasts, backend=backend))
     return Fault("impair", tuple(hosts), tuple(ways), replacing=replacing, text=text)
 
 

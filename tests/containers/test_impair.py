@@ -166,12 +166,23 @@ class TestExactly:
 
 
 class TestTime:
-    def test_delay(self, lab, do):
-        do("impair", "client", "tcp-server", "--delay", "100ms")
-        least, mean, *_ = round_trips(lab)
-        assert least >= 100
-        assert mean < 130
-        do("impair", "client", "--replace", "--delay", "0ms", code=None)
+    @pytest.mark.parametrize("backend", ["shaper", "netem", "auto"])
+    def test_delay(self, lab, do, backend):
+        """On every backend that this machine has; of one that it has not, that is said, and nothing changes."""
+        has = json.loads(do("impair", "client", "tcp-server", "--delay", "10ms", "--json").stdout)["shapers"]["client"][
+            "netem"
+        ]
+        argv = ("impair", "client", "tcp-server", "--delay", "100ms", "--backend", backend)
+        if backend == "netem" and not has:
+            assert "this kernel has no netem" in do(*argv, code=1).stderr
+            assert [item["told"] for item in do.faults()] == ["delay 10ms"]
+            return
+        do(*argv)
+        assert [item["backend"] for item in do.faults()] == ["netem" if has and backend != "shaper" else "shaper"]
+        for version in ("-4", "-6"):
+            least, mean, *_ = round_trips(lab, options=[version])
+            assert least >= 100
+            assert mean < 130
 
     def test_delay_counts_twice_where_both_ways_have_it(self, lab, do):
         said = do("impair", "client", "tcp-server", "--both", "--delay", "50ms").stderr

@@ -103,7 +103,7 @@ def divert(device: str, mark: int) -> None:
     Raises:
         PlumbingError: the kernel has no clsact, cls_bpf or mirred.
     """
-    qdisc = "" if _has_clsact(device) else f"qdisc add dev {device} clsact\n"
+    qdisc = "" if has_clsact(device) else f"qdisc add dev {device} clsact\n"
     match = f"bpf bytecode '{bytecode(passes_by(mark))}'"
     action = f"action mirred egress redirect dev {NEAR}"
     sh("tc", "-batch", "-", text=f"{qdisc}filter add dev {device} egress protocol all prio {PRIO} {match} {action}\n")
@@ -111,7 +111,7 @@ def divert(device: str, mark: int) -> None:
 
 def restore(device: str) -> None:
     """Let what leaves the host leave it directly again; a qdisc that others filter with stays."""
-    if not _has_clsact(device):
+    if not has_clsact(device):
         return
     sh("tc", "filter", "del", "dev", device, "egress", "prio", PRIO, ok=True)
     others = sh("tc", "filter", "show", "dev", device, "egress") + sh("tc", "filter", "show", "dev", device, "ingress")
@@ -131,5 +131,6 @@ def is_laid(device: str) -> bool:
     )
 
 
-def _has_clsact(device: str) -> bool:
+def has_clsact(device: str) -> bool:
+    """Tell whether the qdisc that filters hang on is there."""
     return "qdisc clsact" in sh("tc", "qdisc", "show", "dev", device)

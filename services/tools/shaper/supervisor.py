@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from services.tools.shaper import cut, engine, plumbing
+from services.tools.shaper import cut, engine, netem, plumbing
 from services.tools.shaper.engine import MARK
 
 ENGINE_ANSWERS = 5.0  # seconds
@@ -41,6 +41,8 @@ class Supervisor:
         self.rules: list[dict[str, Any]] = []
         self.cuts: dict[str, float | None] = {}  # host → when it ends, by the monotonic clock
         self.hosts: dict[str, list[str]] = {}
+        self.backend = "shaper"
+        self.has_netem: bool | None = None  # not tried yet
         self.kept: list[Any] = []  # events of engines that are no more
         self.ended = ""  # why the engine is no more
         self._pid = 0
@@ -54,7 +56,12 @@ class Supervisor:
         """Put exactly these rules and cuts in force."""
         now = time.monotonic()
         self.hosts = request.get("hosts") or self.hosts
-        self.rules = [self._timed(rule, now) for rule in request.get("rules", self.rules)]
+        before, self.rules = self.rules, [self._timed(rule, now) for rule in request.get("rules", self.rules)]
+        try:
+            self.backend = self._choose()
+        except plumbing.PlumbingError:
+            self.rules = before  # what cannot be done changes nothing
+            raise
         if "cut" in request:
             ends = request["cut"]
             self.cuts = {name: now + float(last) if last else None for name, last in ends.items()}
@@ -70,7 +77,8 @@ class Supervisor:
         facts = self._ask({"do": "facts"}) if self._pid and there else {}
         return {
             "host": self.own,
-            "backend": "shaper",
+            "backend": self.backend,
+            "netem": self.has_netem,
             "stale": not there,
             "rules": rules,
             "cut": {name: round(until - now, 3) if until else None for name, until in self.cuts.items()},
@@ -94,16 +102,39 @@ class Supervisor:
     def _enforce(self) -> None:
         try:
             self._enforce_cuts()
-            if self.rules:
+            if self.backend == "netem" and self.rules:
+                if self._pid:
+                    self._stop()
+                to = self.rules[0].get("to", "")
+                netem.put(self.device, self.rules[0], self.hosts.get(to, ()) if to else ())
+            elif self.rules:
                 if not self._pid:
+                    netem.take_away(self.device)
                     self._start()
                 self._ask({"do": "rules", "rules": self.rules, "hosts": self.hosts, "own": self.own})
             elif self._pid:
                 self._stop()
+            else:
+                netem.take_away(self.device)
         except plumbing.PlumbingError:
             self.rules, self.cuts = [], {}
             self._clean()
             raise
+
+    def _choose(self) -> str:
+        """Return what is to do the rules: the kernel where it can do the same, else the engine.
+
+        Raises:
+            PlumbingError: netem is asked for, and this kernel has none, or it cannot do that.
+        """
+        asked = netem.wanted(self.rules) if self.rules else "shaper"
+        if asked == "shaper":
+            return asked
+        if self.has_netem is None:
+            self.has_netem = netem.is_there()
+        if asked == "netem" and not self.has_netem:
+            raise plumbing.PlumbingError("this kernel has no netem (sch_netem, ifb); the shaper does without")
+        return "netem" if self.has_netem else "shaper"
 
     def _enforce_cuts(self) -> None:
         if self.cuts:
@@ -151,6 +182,7 @@ class Supervisor:
             plumbing.restore(self.device)
         self._reap(kill=True)
         plumbing.take_up()
+        netem.take_away(self.device)
         with suppress(plumbing.PlumbingError):
             if cut.is_cut():
                 cut.mend()

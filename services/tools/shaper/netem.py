@@ -1,0 +1,153 @@
+"""The kernel's own emulator, where it has one: a qdisc `netem` on an intermediate device, through which a filter leads what is meant.
+
+It keeps no seed that another machine repeats, and sees superpackets rather than packets. So it is chosen by itself where nothing is left
+to chance and nothing is counted, which is a plain delay; there it does the same as the engine, for less. `--backend netem` asks for more.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any
+
+from services.tools.shaper.plumbing import ANY_LENGTH, PRIO, PlumbingError, bytecode, has_clsact, restore, sh
+
+DEVICE, PROBE = "lab-netem0", "lab-netem9"
+LIMIT = 100_000  # packets; the default of 1000 is 80 Mbit/s at 150 ms
+PLAIN = {"delay_ns"}
+KNOWN = {"delay_ns", "jitter_ns", "distribution", "loss", "gemodel", "duplicate", "reorder", "corrupt", "rate"}
+NO_EFFECT = {"ident", "to", "seed", "since", "until", "left", "backend"}
+LOAD, HALF, BYTE, EQUALS, LEAST, GIVE = 0x20, 0x28, 0x30, 0x15, 0x35, 0x06
+
+
+def wanted(rules: Sequence[Mapping[str, Any]]) -> str:
+    """Return which backend these rules ask for: `netem`, `shaper`, or nothing where both would do.
+
+    Raises:
+        PlumbingError: netem is asked for, and cannot do it.
+    """
+    asked = {rule.get("backend", "auto") for rule in rules}
+    said = [{name for name, value in rule.items() if value} - NO_EFFECT for rule in rules]
+    if "netem" in asked:
+        beyond = sorted(set().union(*said) - KNOWN)
+        if "shaper" in asked or len(rules) != 1 or beyond:
+            what = ", ".join(f"`{name}`" for name in beyond) or "more than one rule of a host"
+            raise PlumbingError(f"netem cannot do {what} here; the shaper can")
+        return "netem"
+    return "" if "shaper" not in asked and len(rules) == 1 and said[0] == PLAIN else "shaper"
+
+
+def is_there() -> bool:
+    """Try it: whether this kernel takes a netem of a known delay, and tells of it afterwards. Modules may be there and not do."""
+    sh("ip", "link", "del", PROBE, ok=True)
+    try:
+        sh("ip", "link", "add", PROBE, "type", "ifb")
+        sh("tc", "qdisc", "add", "dev", PROBE, "root", "netem", "delay", "40ms")
+        return "delay 40ms" in sh("tc", "qdisc", "show", "dev", PROBE)
+    except PlumbingError:
+        return False
+    finally:
+        sh("ip", "link", "del", PROBE, ok=True)
+
+
+def arguments(rule: Mapping[str, Any]) -> list[str]:
+    """Return a rule in tc's words."""
+    words = ["limit", str(LIMIT)]
+    if rule.get("delay_ns"):
+        words += ["delay", f"{rule['delay_ns'] / 1000:g}us"]
+        if rule.get("jitter_ns"):
+            words.append(f"{rule['jitter_ns'] / 1000:g}us")
+            if rule.get("distribution", "uniform") != "uniform":
+                words += ["distribution", str(rule["distribution"])]
+    if rule.get("gemodel"):
+        words += ["loss", "gemodel", *(_percent(share) for share in rule["gemodel"])]
+    elif rule.get("loss"):
+        words += ["loss", "random", _percent(rule["loss"])]
+    for name in ("duplicate", "corrupt", "reorder"):
+        if rule.get(name):
+            words += [name, _percent(rule[name])]
+    if rule.get("rate"):
+        words += ["rate", f"{rule['rate']}bit", "-14"]  # less Ethernet's header: octets count from the IP header on
+    chance = set(rule) & {"loss", "gemodel", "duplicate", "corrupt", "reorder", "jitter_ns"}
+    return [*words, "seed", str(rule.get("seed", 1))] if chance else words
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g}%"
+
+
+def leads(addresses: Sequence[str]) -> list[tuple[int, int, int, int]]:
+    """Return a program that matches what goes to these addresses, or IP at all where there are none, less neighbour discovery."""
+    four = [int(ip_address(item)) for item in addresses if ":" not in item]
+    six = [int(ip_address(item)) for item in addresses if ":" in item]
+    parts: list[Any] = [(HALF, 12), (EQUALS, 0x0800, "four", None), (EQUALS, 0x86DD, None, "nothing")]
+    parts += [
+        (BYTE, 20),
+        (EQUALS, 58, None, "six"),
+        (BYTE, 54),
+        (LEAST, 133, None, "six"),
+        (LEAST, 138, None, "nothing"),
+        "six",
+    ]
+    for number, address in enumerate(six):
+        for part in range(4):
+            parts += [(LOAD, 38 + 4 * part), (EQUALS, address >> (96 - 32 * part) & 0xFFFFFFFF, None, f"next{number}")]
+        parts += [(GIVE, ANY_LENGTH), f"next{number}"]
+    parts += [(GIVE, 0 if addresses else ANY_LENGTH), "four"]
+    for number, address in enumerate(four):
+        parts += [(LOAD, 30), (EQUALS, address, None, f"other{number}"), (GIVE, ANY_LENGTH), f"other{number}"]
+    parts += [(GIVE, 0 if addresses else ANY_LENGTH), "nothing", (GIVE, 0)]
+    return _assembled(parts)
+
+
+def _assembled(parts: Sequence[Any]) -> list[tuple[int, int, int, int]]:
+    """Return a program whose jumps are names of places: (code, value[, where if so, where if not]); a text is a place."""
+    places, count = {}, 0
+    for part in parts:
+        if isinstance(part, str):
+            places[part] = count
+        else:
+            count += 1
+    program: list[tuple[int, int, int, int]] = []
+    for part in parts:
+        if not isinstance(part, str):
+            code, value, *jumps = part
+            here = len(program) + 1
+            so, not_so = (places[name] - here if name else 0 for name in (*jumps, None, None)[:2])
+            program.append((code, so, not_so, value))
+    return program
+
+
+def put(device: str, rule: Mapping[str, Any], addresses: Sequence[str]) -> None:
+    """Do what a rule says to what leaves `device` for these addresses.
+
+    Raises:
+        PlumbingError: the kernel does not take it; nothing is left then.
+    """
+    take_away(device)
+    try:
+        sh(
+            "ip",
+            "-batch",
+            "-",
+            text=f"link add {DEVICE} type ifb\nlink set {DEVICE} txqueuelen 10000\nlink set {DEVICE} up\n",
+        )
+        sh("tc", "qdisc", "add", "dev", DEVICE, "root", "netem", *arguments(rule))
+        lead(device, addresses)
+    except PlumbingError:
+        take_away(device)
+        raise
+
+
+def lead(device: str, addresses: Sequence[str]) -> None:
+    """Lead what goes to these addresses through the intermediate device."""
+    qdisc = "" if has_clsact(device) else f"qdisc add dev {device} clsact\n"
+    action = f"action mirred egress redirect dev {DEVICE}"
+    match = f"bpf bytecode '{bytecode(leads(addresses))}'"
+    sh("tc", "-batch", "-", text=f"{qdisc}filter add dev {device} egress protocol all prio {PRIO} {match} {action}\n")
+
+
+def take_away(device: str) -> None:
+    """Take the filter and the intermediate device away."""
+    with suppress(PlumbingError):
+        restore(device)
+    sh("ip", "link", "del", DEVICE, ok=True)
