@@ -70,36 +70,46 @@ class Engine:
         if flow is None or not (flow.picking or flow.lasting):
             self.send(frame)
             return
-        extra, verdict, by = 0, "", ""
-        if flow.picking and (packet := parse(frame)):
-            for rule in flow.picking:
-                if rule.fits(packet) and rule.is_meant():
-                    rule.counts["seen"] += 1
-                    extra += rule.effect.delay_ns
-                    verdict, by = "delayed", rule.ident
-                    fate = rule.stream(flow.key).decide()
-                    if fate.copies == 0:
-                        rule.counts["lost"] += 1
-                        self.log.append((now, 0, "lost", rule.ident, frame[:SNAP]))
-                        return
-                    if rule.effect.corrupt_octet or fate.place is not None:
-                        octet = rule.effect.corrupt_octet
-                        frame = flipped_octet(frame, octet) if octet else flipped(frame, fate.place or 0)
-                        rule.counts["corrupted"] += 1
-                        verdict = "corrupted"
-                    if fate.copies > 1:
-                        rule.counts["duplicated"] += 1
-                        verdict = "duplicated"
-                        self._hold(now, now + extra, frame, rule)
+        picked = self._pick(flow, frame, now) if flow.picking else (frame, 0, "", "")
+        if picked is None:
+            return
+        frame, extra, verdict, by = picked
         lasting = flow.lasting
         if lasting and lasting[0].of:
             packet = parse(frame)
             lasting = tuple(rule for rule in lasting if packet is None or rule.fits(packet))
-        if not lasting:
-            self._event(now, now + extra, verdict or "sent", by, frame)
-            self._hold(now, now + extra, frame, None)
+        if lasting:
+            self._shape(lasting[0], flow.key, frame, now, extra, verdict, by)
             return
-        self._shape(lasting[0], flow.key, frame, now, extra, verdict, by)
+        if by:
+            self.log.append((now, now + extra, verdict, by, frame[:SNAP]))
+        self._hold(now, now + extra, frame, None)
+
+    def _pick(self, flow: Flow, frame: bytes, now: int) -> tuple[bytes, int, str, str] | None:
+        """Do what rules for single packets say: return the frame, its delay, what became of it and by which rule; None where it is lost."""
+        extra, verdict, by = 0, "", ""
+        packet = parse(frame)
+        for rule in flow.picking:
+            if packet is None or not rule.fits(packet) or not rule.is_meant():
+                continue
+            rule.counts["seen"] += 1
+            extra += rule.effect.delay_ns
+            verdict, by = "delayed", rule.ident
+            fate = rule.stream(flow.key).decide()
+            if fate.copies == 0:
+                rule.counts["lost"] += 1
+                self.log.append((now, 0, "lost", rule.ident, frame[:SNAP]))
+                return None
+            if rule.effect.corrupt_octet or fate.place is not None:
+                octet = rule.effect.corrupt_octet
+                frame = flipped_octet(frame, octet) if octet else flipped(frame, fate.place or 0)
+                rule.counts["corrupted"] += 1
+                verdict = "corrupted"
+            if fate.copies > 1:
+                rule.counts["duplicated"] += 1
+                verdict = "duplicated"
+                self._hold(now, now + extra, frame, rule)
+        return frame, extra, verdict, by
 
     def _shape(self, rule: Rule, key: str, frame: bytes, now: int, extra: int, verdict: str, by: str) -> None:
         """Do to a frame what its lasting rule says."""
@@ -141,10 +151,6 @@ class Engine:
             frame = flipped(frame, fate.place)
         self.log.append((now, due, verdict or "sent", by or rule.ident, frame[:SNAP]))
         self._hold(now, due, frame, rule)
-
-    def _event(self, now: int, due: int, verdict: str, by: str, frame: bytes) -> None:
-        if by:
-            self.log.append((now, due, verdict, by, frame[:SNAP]))
 
     def _hold(self, now: int, due: int, frame: bytes, rule: Rule | None) -> None:
         if rule:
