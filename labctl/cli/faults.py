@@ -9,7 +9,7 @@ import click
 from labctl.cli.options import complete_hosts, json_option, lab_option
 from labctl.cli.output import print_json, print_table
 from labctl.cli.wiring import connect_to_break, helpers_image
-from labctl.errors import LabError, UsageError
+from labctl.errors import UsageError
 from labctl.faults.impairment import WORDS
 from labctl.faults.read import Fault, impair, read_fault
 
@@ -183,10 +183,7 @@ def _do(fault: Fault, lab: str | None, *, as_json: bool, quiet: bool) -> None:
     from labctl.commands.hosts import choose_lab
 
     engine = connect_to_break()
-    hosts = choose_lab(engine, lab)
-    if not hosts:
-        raise LabError(f"lab `{lab}` has no host")
-    name = hosts[0].lab
+    name = lab or choose_lab(engine, lab)[0].lab  # one look at the engine less where it is named
     told = inflict(engine, name, fault, helpers_image(engine))
     if as_json:
         print_json(lab=name, verb=fault.verb, hosts=fault.hosts, shapers=told)

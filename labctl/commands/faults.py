@@ -59,6 +59,9 @@ def impair_links(engine: Breaking, lab: str, impairments: Sequence[Impairment], 
 def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str, dict[str, Any]]:
     found = engine.look(lab)
     names = [host.name for host in found.hosts if host.role == "host"]
+    if not names:
+        labs = engine.look().labs
+        raise UsageError(f"there is no lab `{lab}`{nearest(lab, labs)}", hint="`labctl ls` shows what is up")
     for name in fault.hosts:
         if name not in names:
             raise UsageError(f"lab `{lab}` has no host `{name}`{nearest(name, names)}")
