@@ -12,6 +12,7 @@ from labctl.cli.wiring import connect_to_break, helpers_image
 from labctl.errors import UsageError
 from labctl.faults.impairment import WORDS
 from labctl.faults.read import Fault, impair, read_fault
+from labctl.model import LAB_NAME
 
 if TYPE_CHECKING:
     from labctl.commands.faults import Broken
@@ -183,7 +184,9 @@ def _do(fault: Fault, lab: str | None, *, as_json: bool, quiet: bool) -> None:
     from labctl.commands.hosts import choose_lab
 
     engine = connect_to_break()
-    name = lab or choose_lab(engine, lab)[0].lab  # one look at the engine less where it is named
+    name = (
+        lab if lab and LAB_NAME.fullmatch(lab) else choose_lab(engine, lab)[0].lab
+    )  # one look at the engine less where it is named
     told = inflict(engine, name, fault, helpers_image(engine))
     if as_json:
         print_json(lab=name, verb=fault.verb, hosts=fault.hosts, shapers=told)
