@@ -35,7 +35,6 @@ def doctor_command(impair: bool, as_json: bool) -> None:
         rows += socket_rows(engine.endpoint, facts)
         if impair:
             rows += _impairments(engine)
-        rows += this_engine(engine, engine.facts(), f"{engine.endpoint.url} ({engine.endpoint.origin})")
     except LabError as error:
         rows.append(Row("engine", "lacking", f"{error.what} ({error.where})", error.hint))
         code = error.code
