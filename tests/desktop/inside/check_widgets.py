@@ -1,0 +1,236 @@
+"""The window's widgets, in process: run by pytest inside the desktop's container, on its own X server (see ../test_inside.py)."""
+
+import socket
+import threading
+import time
+import tkinter as tk
+from tkinter import messagebox
+
+import pytest
+
+from services.desktop import lessons, style
+from services.desktop.model import Model
+from services.desktop.window import PAGES, Settings, open_window
+
+FLOOD = 10_000  # messages a second
+
+
+@pytest.fixture
+def root():
+    made = tk.Tk(className="Labctl")
+    made.geometry("900x660")
+    yield made
+    if made.winfo_exists():
+        made.destroy()
+
+
+@pytest.fixture
+def window(root, tmp_path):
+    model = Model(("tcp-server", "127.0.0.1"))
+    made = open_window(root, model, Settings("light", 1.0, "tcp", tmp_path))
+    pump(root, lambda: root.winfo_viewable())
+    yield made
+    made.desk.worker.close()
+
+
+def pump(root, condition, patience=10.0):
+    """Let the event loop run until something holds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        root.update()
+        time.sleep(0.002)
+
+
+class Server:
+    """A server on 127.0.0.1 whose behaviour is one function."""
+
+    def __init__(self, serve):
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.run, args=(serve,), daemon=True)
+        self.thread.start()
+
+    def run(self, serve):
+        try:
+            conn, _ = self.listening.accept()
+            with conn:
+                serve(conn, self.stopped)
+        except OSError:
+            pass
+
+    def close(self):
+        self.stopped.set()
+        self.listening.close()
+        self.thread.join(5)
+
+
+class TestTabs:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    @pytest.mark.parametrize("theme", ["light", "dark"])
+    def test_each_opens_in_each_theme(self, root, window, page, theme):
+        if theme == "dark":
+            window.switch()
+        window.select(page.name)
+        root.update()
+        assert window.current == page.name
+        window.switch()
+        root.update()
+
+    def test_a_greeting(self, root, window):
+        server = Server(lambda conn, _stopped: conn.sendall(b"Thank you for connecting"))
+        tab = window.select("tcp")
+        tab.host.set("127.0.0.1")
+        tab.port.set(str(server.port))
+        tab.greet_button.invoke()
+        topic = window.desk.model.topics["tcp"]
+        pump(root, lambda: not topic.busy)
+        pump(root, lambda: "← Thank you for connecting" in tab.log.text.get("1.0", "end"))
+        server.close()
+
+    def test_a_refused_connection_is_told_in_words(self, root, window):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+        tab = window.select("tcp")
+        tab.host.set("127.0.0.1")
+        tab.port.set(str(port))
+        tab.greet_button.invoke()
+        topic = window.desk.model.topics["tcp"]
+        pump(root, lambda: not topic.busy)
+        assert topic.failed
+        assert "refused" in topic.outcome
+
+    def test_logs_cannot_be_written_into_but_copied(self, root, window):
+        tab = window.select("tcp")
+        tab.log.text.insert("end", "words")
+        tab.log.text.focus_force()
+        root.update()
+        tab.log.text.event_generate("x")
+        root.update()
+        assert tab.log.text.get("1.0", "end-1c") == "words"
+
+    def test_closing_ends_the_network_thread(self, root, tmp_path):
+        made = open_window(root, Model(), Settings("light", 1.0, "tcp", tmp_path))
+        silent = Server(lambda _conn, stopped: stopped.wait(20))
+        tab = made.select("tcp")
+        tab.host.set("127.0.0.1")
+        tab.port.set(str(silent.port))
+        tab.greet()
+        root.update()
+        began = time.monotonic()
+        root.event_generate("<<Close>>")
+        assert time.monotonic() - began < 2
+        assert not [thread for thread in threading.enumerate() if thread.name == "network"]
+        silent.close()
+
+
+class TestFlood:
+    def test_a_click_is_answered_within_100_ms_at_10000_messages_a_second(self, root, window):
+        def flood(conn, stopped):
+            line, began, sent = b"guest1: " + b"x" * 60 + b"\r\n", time.monotonic(), 0
+            while not stopped.is_set():
+                due = int((time.monotonic() - began) * FLOOD) - sent
+                if due > 0:
+                    conn.sendall(line * due)
+                    sent += due
+                time.sleep(0.005)
+
+        server = Server(flood)
+        tab = window.select("tcp")
+        tab.host.set("127.0.0.1")
+        tab.chat_port.set(str(server.port))
+        tab.join()
+        log = window.desk.model.topics["chat"].log
+        pump(root, lambda: log.total > 3000)
+        answered, waits = [], []
+        button = tk.Button(root, command=lambda: answered.append(time.perf_counter()))
+        before, began = log.total, time.perf_counter()
+        for number in range(20):
+            pressed = time.perf_counter()
+            # from another thread, as the X server would: it is queued behind whatever the loop has to do
+            root.after(0, button.invoke)
+            pump(root, lambda number=number: len(answered) > number)
+            waits.append(answered[-1] - pressed)
+            pump(root, lambda pressed=pressed: time.perf_counter() > pressed + 0.05)
+        rate = (log.total - before) / (time.perf_counter() - began)
+        server.close()
+        print(f"\nflood: {rate:.0f} messages/s, slowest of 20 clicks {max(waits) * 1000:.1f} ms")
+        assert rate > FLOOD * 0.8
+        assert max(waits) < 0.1
+        assert int(tab.room.text.index("end-1c").split(".")[0]) <= 2001
+
+
+class TestLessons:
+    @pytest.mark.parametrize("lesson", lessons.LESSONS, ids=lambda lesson: lesson.name)
+    def test_each_runs_as_it_is_shown(self, root, window, lesson):
+        tab = window.select("widgets")
+        tab.choose(lesson.name)
+        root.update()
+        assert tab.live is not None, tab.events.text.get("1.0", "end")
+        assert "error" not in tab.events.text.get("1.0", "end")
+        assert tab.code.text.get("1.0", "end-1c") == lesson.code
+
+    def test_the_buttons_callback_opens_a_box(self, root, window, monkeypatch):
+        shown = []
+        monkeypatch.setattr(messagebox, "showinfo", lambda *words, **_: shown.append(words))
+        tab = window.select("widgets")
+        tab.choose("button")
+        tab.live.winfo_children()[0].invoke()
+        assert shown == [("Say Hello", "Hello World")]
+        assert "hello was called" in tab.events.text.get("1.0", "end")
+
+    def test_changed_code_is_what_runs(self, root, window):
+        tab = window.select("widgets")
+        tab.code.show("import tkinter as tk\ndef build(parent):\n    return tk.Label(parent, text='mine')\n")
+        tab.run()
+        assert tab.live["text"] == "mine"
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            ("def build(parent):\n    return 1 / 0", "ZeroDivisionError: division by zero (line 2)"),
+            ("def build(parent)", "SyntaxError"),
+            ("x = 1", "has no function `build(parent)`"),
+            ("def build(parent): pass", "has to return the widget"),
+            ("import sys\nsys.exit()", "SystemExit"),
+        ],
+    )
+    def test_code_that_fails_says_where(self, root, window, code, said):
+        tab = window.select("widgets")
+        tab.code.show(code)
+        tab.run()
+        assert said in tab.events.text.get("1.0", "end")
+        assert tab.live is None
+
+    def test_events_are_logged(self, root, window):
+        tab = window.select("widgets")
+        tab.choose("entry")
+        entry = tab.live.winfo_children()[0]
+        pump(root, entry.winfo_viewable)
+        entry.focus_force()
+        root.update()
+        entry.event_generate("<KeyPress-a>")
+        root.update()
+        assert "<KeyPress> a" in tab.events.text.get("1.0", "end")
+
+    def test_copy_puts_the_code_on_the_clipboard(self, root, window):
+        tab = window.select("widgets")
+        tab.choose("label")
+        tab.copy()
+        assert root.clipboard_get() == lessons.LESSONS[1].code.rstrip("\n") + "\n"
+
+    def test_the_entry_lesson_has_all_methods(self):
+        code = next(lesson for lesson in lessons.LESSONS if lesson.name == "entry").code
+        for method in (
+            "insert", "delete", "get", "icursor", "index", "select_adjust", "select_clear", "select_from", "select_present",
+            "select_range", "select_to", "xview", "xview_scroll",
+        ):  # fmt: skip
+            assert f"entry.{method}(" in code or f"entry.{method}," in code or f"entry.{method}" in code, method
+
+
+class TestScale:
+    def test_the_displays_own_density_counts(self, monkeypatch):
+        monkeypatch.setattr(tk.Tk, "option_get", lambda *_: "192")
+        assert style.find_scale(None) == 2.0
+        assert style.find_scale(1.5) == 1.5
