@@ -74,7 +74,8 @@ RULES = [
     ),
     (
         "labctl/commands/*.py",
-        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.gui", "labctl.model", "labctl.plan", "labctl.errors", "labctl.progress",
+        ["labctl", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.gui", "labctl.model", "labctl.plan", "labctl.errors",
+         "labctl.progress",
          "labctl.paths", "labctl.provision", "labctl.scenario", "labctl.wire", "labctl.words"],
         ["yaml"],
         False,

@@ -78,8 +78,9 @@ def describe(root: tk.Misc, path: str) -> dict[str, Any]:
     elif kind == "Treeview":
         rows = _words(root, path, "children", "")
         facts["rows"] = [_words(root, path, "item", row, "-values") for row in rows]
+        facts["boxes"] = [[int(number) for number in _words(root, path, "bbox", row)] or None for row in rows]
     elif variable := _option(root, path, "textvariable"):
-        facts["text"] = str(root.tk.globalgetvar(variable))
+        facts["text"] = str(root.getvar(variable))
     else:
         facts["text"] = _option(root, path, "text")
     return facts

@@ -61,7 +61,7 @@ class Desk:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.screen = None
+        self.screen, self.scale = None, 1.0
         try:
             self.wait(lambda: self.tree() or None)
             self.screen = Screen(
@@ -163,7 +163,8 @@ class Desk:
             rows = widget.get("rows", ())
             if widget["mapped"] and table_cell in [row[0] for row in rows]:
                 number = [row[0] for row in rows].index(table_cell)
-                self.screen.click(widget["x"] + 30, widget["y"] + 28 + 26 * number + 13)
+                x, y, width, height = widget["boxes"][number]
+                self.screen.click(widget["x"] + x + min(width, 60) // 2, widget["y"] + y + height // 2)
                 return
         raise AssertionError(f"no row {table_cell}")
 

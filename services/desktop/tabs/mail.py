@@ -23,7 +23,7 @@ class ComposeTab(Tab):
         self.port = self.text("25")
         self.sender = self.text("alice@lab.test")
         self.to = self.text("bob@lab.test")
-        self.subject = self.text()
+        self.subject = self.text("Greetings")
         row = self.row()
         field(row, "Server", self.host, width=14, values=self.desk.model.hosts)
         field(row, "Port", self.port, width=6)
