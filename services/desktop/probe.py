@@ -17,6 +17,7 @@ class Probe:
 
     def __init__(self, root: tk.Tk, path: Path) -> None:
         self._root = root
+        root.bind("<Destroy>", lambda event: path.unlink(missing_ok=True) if event.widget is root else None, add="+")
         path.unlink(missing_ok=True)
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))

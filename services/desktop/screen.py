@@ -57,6 +57,10 @@ def main(argv: list[str]) -> int:
         for process in started:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(3)
+        for name in ("xauth", "vnc.sock", "x.log"):
+            (options.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # a caller's own things are in it, such as the probe's socket
+            options.folder.rmdir()
 
 
 def start_server(options: argparse.Namespace, started: "list[subprocess.Popen[bytes]]") -> dict[str, str]:

@@ -8,16 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 INSIDE = Path(__file__).parent / "inside"
-PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py")
 
 
 def carried():
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name in PACKAGES:
+            origin = Path(find_spec(name).origin)
+            whole = origin.name == "__init__.py"
             tar.add(
-                Path(find_spec(name).origin).parent,
-                arcname=name,
+                origin.parent if whole else origin,
+                arcname=name if whole else origin.name,
                 filter=lambda info: None if "__pycache__" in info.name else info,
             )
         tar.add(INSIDE / "check_widgets.py", arcname="check_widgets.py")

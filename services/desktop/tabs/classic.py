@@ -208,8 +208,11 @@ class TelnetTab(Tab):
         self.button = ttk.Button(row, text="Connect", style="Accent.TButton", command=self.connect, name="connect")
         self.button.pack(side="left")
         handed = classic.handed_out("telnet", "student")
-        if handed:
-            ttk.Label(row, text=f"log in as student, {handed}", style="Quiet.TLabel").pack(side="left", padx=self.px(8))
+        if handed:  # put behind asterisks into the line, never shown
+            self.password = handed
+            ttk.Button(row, text="Lab's password for student", command=self.fill_in, name="fill_in").pack(
+                side="left", padx=self.px(6)
+            )
         self.screen = Pane(self, self.desk.look, height=2, wrap="char")
         self.pane(self.screen).pack(fill="both", expand=True)
         row = ttk.Frame(self)
@@ -220,6 +223,13 @@ class TelnetTab(Tab):
         ttk.Checkbutton(row, text="Hide", variable=self.hidden, command=self._hide).pack(side="left", padx=self.px(6))
         ttk.Button(row, text="Send", command=self.say, name="send").pack(side="left")
         self.activity("telnet", conversation=True).pack(fill="x")
+
+    def fill_in(self) -> None:
+        """Put the password that the lab has handed out into the line."""
+        self.hidden.set(True)
+        self._hide()
+        self.line.set(self.password)
+        self.entry.focus_set()
 
     def _hide(self) -> None:
         self.entry.configure(show="*" if self.hidden.get() else "")
@@ -243,6 +253,8 @@ class TelnetTab(Tab):
         if self.terminal and self.desk.model.topics["telnet"].busy:
             self.desk.worker.call(self.terminal.say, self.line.get())
             self.line.set("")
+            self.hidden.set(False)  # what is typed next is no password
+            self._hide()
 
     def draw(self, _name: str, topic: Topic, /) -> None:
         """Show the screen."""
