@@ -80,6 +80,7 @@ class Desk:
         self.process.stdin.close()
         self.process.stderr.close()
         self.process.wait(15)
+        subprocess.run([*self.exec, "rm", "-rf", self.folder], check=True)
 
     def __enter__(self):
         return self

@@ -9,14 +9,9 @@ import time
 import zlib
 
 KEYS = {
-    "Return": 0xFF0D,
-    "Tab": 0xFF09,
-    "Escape": 0xFF1B,
-    "BackSpace": 0xFF08,
-    "Control": 0xFFE3,
-    "Alt": 0xFFE9,
-    "Shift": 0xFFE1,
-}
+    "Return": 0xFF0D, "Tab": 0xFF09, "Escape": 0xFF1B, "BackSpace": 0xFF08, "Control": 0xFFE3, "Alt": 0xFFE9, "Shift": 0xFFE1,
+    "Left": 0xFF51, "Up": 0xFF52, "Right": 0xFF53, "Down": 0xFF54,
+}  # fmt: skip
 
 
 class PipeStream:
@@ -118,6 +113,8 @@ class Screen:
     def type(self, text):
         for char in text:
             self.key("Return" if char == "\n" else char)
+            if ord(char) > 126:  # the server gives it a key of its own first, which clients have to hear of
+                time.sleep(0.1)
 
     def click(self, x, y, times=1):
         self.stream.write(struct.pack(">BBHH", 5, 0, x, y))

@@ -265,7 +265,7 @@ class TestInTheBrowser:
             browser = Browser(tmp_path / "profile")
             try:
                 browser.open(process.stdout.readline().strip())
-                browser.until("document.body.dataset.state === 'connected'")
+                browser.until("document.body?.dataset.state === 'connected'")
                 before = browser.until(f"{seen} > 1000 && {seen}")
                 assert browser.value("location.href").endswith("/")
                 browser.click(361, 108)

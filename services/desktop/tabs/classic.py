@@ -112,7 +112,7 @@ class NewsTab(Tab):
 
     def build(self) -> None:
         """Make the widgets."""
-        self._read = ""
+        self._read = self._group = self._number = ""
         self.host, self.port = self.text(self.desk.model.host("news-server")), self.text("119")
         row = self.row()
         field(row, "Server", self.host, width=12, values=self.desk.model.hosts)
@@ -152,18 +152,21 @@ class NewsTab(Tab):
 
     def groups(self) -> None:
         """List the groups."""
+        self._group = ""
         self._go("Groups", classic.news_groups)
 
     def articles(self) -> None:
         """List the chosen group's articles."""
-        if self.group_table.chosen and not self.desk.model.topics["news"].busy:
+        if self.group_table.chosen not in ("", self._group):
+            self._group, self._number = self.group_table.chosen, ""
             self._go(self.group_table.chosen, classic.news_articles, self.group_table.chosen)
 
     def read(self) -> None:
         """Fetch the chosen article."""
         group = self.desk.model.topics["news"].facts.get("group", "")
-        if self.article_table.chosen and not self.desk.model.topics["news"].busy:
-            number = self.article_table.chosen
+        number = self.article_table.chosen
+        if number not in ("", self._number):
+            self._number = number
             self._go(f"Article {number}", classic.news_article, group, number)
 
     def post(self) -> None:

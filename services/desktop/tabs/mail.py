@@ -80,7 +80,7 @@ class InboxTab(Tab):
 
     def build(self) -> None:
         """Make the widgets."""
-        self._read = ""
+        self._read = self._asked = ""
         self.host = self.text(self.desk.model.host("mail-server"))
         self.way = self.text("POP3")
         self.port = self.text(PORTS["POP3"])
@@ -122,6 +122,7 @@ class InboxTab(Tab):
 
         def go() -> None:
             self.look_up()
+            self._asked = ""
             box, where = self._box()
             self.start("inbox", f"Mailbox of {box.user}", mail.inbox(box), where)
 
@@ -130,7 +131,8 @@ class InboxTab(Tab):
     def read(self) -> None:
         """Fetch the chosen message."""
         number = self.table.chosen
-        if number and not self.desk.model.topics["inbox"].busy:
+        if number and number != self._asked:
+            self._asked = number
 
             def go() -> None:
                 box, where = self._box()

@@ -1,5 +1,6 @@
 """Widgets: each lesson live, the code that made it, ready to copy, to change and to run; and a log of the events that the loop brings."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -105,6 +106,7 @@ class WidgetsTab(Tab):
             self.live.destroy()
             self.live = None
         self.events.show("")
+        gc.collect()  # what the last run left; see the worker for why here
         for child in self.stage.winfo_children():  # what code made that failed half way
             child.destroy()
         self.live = lessons.run(self.code.text.get("1.0", "end-1c"), self.stage, self.tell)

@@ -57,7 +57,8 @@ def write(sender: str, to: str, subject: str, body: str) -> EmailMessage:
     Raises:
         ClientError: an address is none.
     """
-    message = EmailMessage(policy=policy.SMTP)
+    # 7bit: smtplib does not announce 8-bit text (BODY=8BITMIME), so a strict relay refuses it (RFC 6152 section 2)
+    message = EmailMessage(policy=policy.SMTP.clone(cte_type="7bit"))
     message["From"] = _address(sender)
     message["To"] = [_address(part) for part in to.split(",")]
     message["Subject"] = " ".join(subject.split())

@@ -1,5 +1,6 @@
 """The window's widgets, in process: run by pytest inside the desktop's container, on its own X server (see ../test_inside.py)."""
 
+import gc
 import socket
 import threading
 import time
@@ -23,6 +24,7 @@ def root():
     yield made
     with suppress(tk.TclError):  # a test has closed it
         made.destroy()
+    gc.collect()
 
 
 @pytest.fixture
