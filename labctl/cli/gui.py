@@ -91,11 +91,7 @@ def gui_command(
             return
         if screen.remark and not quiet:
             click.echo(f"note: {screen.remark}", err=True)
-        try:
-            sys.exit(gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open)))
-        finally:
-            if screen.way == "socket":
-                gui.remove_desktop(engine, found)
+        sys.exit(gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open)))
     finally:
         screen.close()
 

@@ -1,6 +1,7 @@
 """`gui`: the desktop container in a lab, and the way by which its window reaches a screen."""
 
 import asyncio
+import logging
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from labctl.gui.display import Display, DisplayError, Session, own_cookie, parse
 from labctl.model import FoundHost, HostSpec, LabSpec
 from labctl.paths import lab_root
 from labctl.plan import RemoveHost, plan_desktop
-from labctl.progress import Progress, Silent
+from labctl.progress import Progress
 
 NAME = "desktop"
 Way = Literal["relay", "ssh", "socket", "web"]
@@ -120,7 +121,7 @@ def ensure_desktop(
 
     Args:
         hosts: those of the lab.
-        socket_mount: one with the X servers' sockets mounted, beside the other.
+        socket_mount: one with the X servers' sockets mounted, beside the other; it stays for the next window, until the lab goes down.
 
     Raises:
         LabError: it cannot be started.
@@ -152,12 +153,6 @@ def ensure_desktop(
             steps = (RemoveHost(there, "its image is new"), *plan_desktop(wanted, replace(found, hosts=())))
         engine.act(wanted, steps, progress)
         return next(host for host in engine.look(lab).hosts if host.name == name)
-
-
-def remove_desktop(engine: Engine, host: FoundHost) -> None:
-    """Take away the container that had the sockets mounted: it was made for one window."""
-    lab = LabSpec(host.lab, host.scenario, ())
-    engine.act(lab, (RemoveHost(host, "its window is closed"),), Silent())
 
 
 def docker_words(endpoint: Endpoint) -> list[str]:
@@ -196,6 +191,8 @@ def show(
     """
     hosts = ",".join(names)
     words = arguments(wish, screen)
+    # it warns of children that its own closing has reaped: no news for a user
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     if screen.way == "web":
         from labctl.gui.web import run_web
 

@@ -109,12 +109,6 @@ class TestOnTheDisplay:
         until(lambda: not windows(lab), f"the container to be empty again, there are {windows(lab)}")
         assert lab.exec("desktop", "ls", "/run/labctl").strip() == ""
 
-    def test_a_socket_window_takes_its_container_along(self, lab):
-        names = subprocess.run(
-            ["docker", "ps", "-a", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
-        ).stdout
-        assert f"lab-{lab.name}-desktop-x-1" not in names
-
     def test_a_click_on_the_display_reaches_the_lab(self, lab, display, screen):
         """It becomes a connection to tcp-server, whose answer becomes pixels."""
         with gui(lab, "--via", "relay", env=display.env):
