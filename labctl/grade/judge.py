@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labctl.commands.run import play, words
+from labctl.commands.swap import await_swapped
 from labctl.engine.sdk import DockerEngine
 from labctl.errors import LabError
 from labctl.grade.words import WORDS
@@ -17,6 +18,7 @@ from labctl.testing.lab import Lab
 
 PIDS = 64  # a submission that forks ends there, and harms nobody
 LOG_MB = 1  # of its output that is kept; the root is read-only and /tmp is of 16 MB
+RESTARTED = 5.0  # seconds for a program to listen again
 SILENT = 15.0  # seconds for one check, at most
 RESTART = r"""
 p=$1 port=$2; shift 2
@@ -132,6 +134,10 @@ def _verdicts(lab: Lab, scenario: Scenario, grading: Grading, submission: Path, 
 
 
 def _probe(lab: Lab, grading: Grading, check: Check) -> Verdict:
+    """Play one check; a program that the last one ended is started again, so that each is judged by itself."""
+    if lab.host(grading.host).status != "running":
+        lab.engine.change(lab.find(grading.host), "restart")
+        await_swapped(lab.engine, lab.spec, RESTARTED, only=(grading.host,))
     script = (Path(__file__).parent / "probe.py").read_text()
     argv = ["python3", "-c", script, grading.host, str(check.port), check.talk, grading.greeting, check.check]
     told: dict[str, Any]
@@ -140,6 +146,9 @@ def _probe(lab: Lab, grading: Grading, check: Check) -> Verdict:
         told = json.loads(ran.stdout) if ran.ok else {"passed": False, "seen": ran.stderr[-300:]}
     except TimeoutError:
         told = {"passed": False, "seen": f"it was not through after {SILENT:g} s"}
+    if not told["passed"] and lab.host(grading.host).status != "running":
+        last = _tail(lab.host(grading.host)).strip().rpartition("\n")[2][:200]
+        told["seen"] = f"your program has ended, with the last line `{last}`"
     return _told(check, told["passed"], told["seen"], told.get("ladder", ()), told.get("seconds", SILENT))
 
 

@@ -78,7 +78,7 @@ class Lab:
         self._tap = False
         self._progress: Progress = Silent()
         self._spec: LabSpec | None = None
-        self._ready = 0.0
+        self._ready = self._since = 0.0  # when it was up, and when it was last as at its start; seconds since the epoch
 
     def __repr__(self) -> str:
         return f"<lab `{self.name}` of {self.entry.name}, {'up' if self._spec else 'down'}>"
@@ -186,7 +186,7 @@ class Lab:
         try:
             up(engine, self._builder, self.entry, self._progress, lab=self.name, build=self._build, publish=publish,
                timeout=self._timeout, adapt=adapt, tap=TapSpec() if self._tap else None)  # fmt: skip
-            self._ready = time.time()
+            self._ready = self._since = time.time()
             for host, strategy in self._waits:
                 self.host(host).waiting_for(strategy)
         except BaseException:
@@ -230,6 +230,7 @@ class Lab:
         reset(self.engine, self.spec, self._ready, frozenset(self.touched), self._timeout)
         self.touched.clear()
         self.used = False
+        self._since = time.time()
 
     # -- what is in it ------------------------------------------------------------------------------------------------
 
@@ -374,7 +375,7 @@ class Lab:
         Raises:
             LabError: the lab has no tap.
         """
-        return read_wire(self.engine, self.name, self._ready)
+        return read_wire(self.engine, self.name, self._since)
 
     # -- within -------------------------------------------------------------------------------------------------------
 

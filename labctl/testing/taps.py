@@ -12,7 +12,7 @@ def read_wire(engine: "DockerEngine", lab: str, since: float = 0.0) -> "Wire":
     """Return what crossed a lab's wire, ready to be asked, once the connections begun since then are closed, or `SETTLE` s later.
 
     Args:
-        since: seconds since the epoch.
+        since: seconds since the epoch; what began before, such as labctl's own questions for readiness, is left out.
 
     Raises:
         LabError: the lab has no tap.
@@ -20,4 +20,5 @@ def read_wire(engine: "DockerEngine", lab: str, since: float = 0.0) -> "Wire":
     from labctl.commands.trace import see_settled
     from labctl.wire.ask import Wire
 
-    return Wire(see_settled(engine, lab, int((since or time.time()) * 1e9)).trace)
+    since_ns = int((since or time.time()) * 1e9)
+    return Wire(see_settled(engine, lab, since_ns).trace, since_ns)

@@ -16,17 +16,22 @@ WIDTH = 110  # columns of the ladder in a failure
 
 @dataclass(frozen=True)
 class Wire:
-    """A trace that answers questions."""
+    """A trace that answers questions.
+
+    Args:
+        since_ns: conversations that began before are not asked about, such as labctl's own while a lab comes up.
+    """
 
     trace: Trace
+    since_ns: int = 0
 
     def tcp(self, source: str = "", target: str = "") -> "Talk":
         """Return the TCP connections between two ends, each `host`, `host:port` or `:port`."""
-        return Talk(self.trace, source, target, "TCP")
+        return Talk(self.trace, source, target, "TCP", self.since_ns)
 
     def udp(self, source: str = "", target: str = "") -> "Talk":
         """Return the UDP conversations between two ends."""
-        return Talk(self.trace, source, target, "UDP")
+        return Talk(self.trace, source, target, "UDP", self.since_ns)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Talk:
     source: str
     target: str
     transport: str
+    since_ns: int = 0
 
     def opens(self) -> "Talk":
         """The source opens a connection."""
@@ -83,7 +89,7 @@ class Talk:
         near, far = (self.source, self.target)
         if by and by != near:  # the other end does it
             near, far = by, self.source if by in (self.target, self.target.rpartition(":")[0]) else self.target
-        verdict = judge(Expectation(what, near, far, transport=self.transport, **more), self.trace)
+        verdict = judge(Expectation(what, near, far, transport=self.transport, **more), self.trace, self.since_ns)
         if not verdict.met:
             raise AssertionError(evidence(verdict, self.trace))
         return self

@@ -87,7 +87,9 @@ def test_the_learner_hears_what_went_wrong_and_where_to_look(graded, submissions
         assert not by_name[name]["passed"], name
         assert word in by_name[name]["said"]
         assert by_name[name]["points"] == 0
-    assert any("refused" in line for line in by_name["split:7"]["ladder"])
+    assert any("connect" in line for line in by_name["split:7"]["ladder"])
+    assert "UnicodeDecodeError" in by_name["garbage:12345"]["said"]
+    assert by_name["talk:12345"]["points"] == 4
 
 
 def test_what_means_harm_harms_no_other_and_every_file_is_written(labctl, submissions, tmp_path):
