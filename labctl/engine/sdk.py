@@ -26,6 +26,7 @@ from labctl.engine.networks import create_network, network_name
 from labctl.engine.peek import look
 from labctl.engine.readiness import wait_ready
 from labctl.engine.removal import Kind, RefusalError, remove
+from labctl.engine.streams import close_stream
 from labctl.engine.translate import TRACED, compose_labels, container_body, container_name, trace_calls, volume_name
 from labctl.errors import LabError
 from labctl.model import SOURCE, Executed, Found, FoundHost, LabSpec, Tapped
@@ -180,7 +181,7 @@ class DockerEngine:
                 for part in stream:
                     parts.put(part)
             parts.put(None)
-            _close(stream)
+            close_stream(stream)
 
         # a thread of its own: the stream has no time-out, and a command may be silent for as long as it runs
         threading.Thread(target=read, daemon=True).start()
@@ -281,7 +282,7 @@ class DockerEngine:
         finally:
             with suppress(OSError):
                 wire.close()
-            _close(stream)
+            close_stream(stream)
         code = self.api.exec_inspect(started)["ExitCode"]
         return Executed(code or 0, bytes(output[STDOUT]), bytes(output[STDERR]), time.monotonic() - began)
 
@@ -356,7 +357,7 @@ class DockerEngine:
             if rest:
                 yield rest
         finally:
-            _close(stream)
+            close_stream(stream)
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 
@@ -478,18 +479,6 @@ class _Action:
             self.api.start(container)
         except APIError as error:
             raise failures.not_started(self.api, self.lab, name, error) from error
-
-
-def _close(stream: Any) -> None:
-    """Close a stream's connection: the SDK leaves it to the collector, and its own `close` leaves a file of the socket open."""
-    response: Any = getattr(stream, "_response", None)
-    with suppress(AttributeError, OSError):  # at its end there is none any more
-        file = response.raw._fp.fp
-        wire = file.raw._sock
-        file.close()
-        wire.close()
-    with suppress(Exception):
-        response.close()
 
 
 def _of(steps: Sequence[Step], kind: type[S]) -> list[S]:

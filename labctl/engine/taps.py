@@ -20,6 +20,7 @@ from docker.utils.socket import frames_iter
 
 from labctl.engine import failures
 from labctl.engine.networks import bridge_name
+from labctl.engine.streams import close_stream
 from labctl.engine.translate import compose_labels, container_name
 from labctl.errors import LabError
 from labctl.model import ROLE, FoundHost, LabSpec, Tapped, TapSpec
@@ -55,12 +56,16 @@ def start(api: APIClient, lab: LabSpec, spec: TapSpec, network: str) -> None:
         raise failures.not_started(api, lab, NAME, error) from error
     deadline = time.monotonic() + STARTED
     said = b""
-    for part in api.logs(name, stream=True, follow=True):
-        said += part
-        if _LISTENING in said:
-            return
-        if time.monotonic() > deadline:
-            break
+    stream = api.logs(name, stream=True, follow=True)
+    try:
+        for part in stream:
+            said += part
+            if _LISTENING in said:
+                return
+            if time.monotonic() > deadline:
+                break
+    finally:
+        close_stream(stream)
     lines = said.decode(errors="replace").strip() or "(it said nothing)"
     hint = "the filter is written as for tcpdump (`man pcap-filter`)" if spec.filter else ""
     raise LabError(f"the tap of lab `{lab.name}` does not listen: {lines}", where=f"container {name}", hint=hint)

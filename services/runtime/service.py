@@ -67,7 +67,7 @@ def _start_anew() -> None:
 
     That takes a third of what starting the container again does; sockets close by themselves (PEP 446).
     """
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _run(main: Awaitable[None]) -> None:

@@ -1,5 +1,6 @@
 """The pytest plugin, as somebody's own tests use it; and tests of this lab written with it."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -72,6 +73,17 @@ def test_a_scope_s_tests_share_a_lab(play, engine, scope, labs):
     assert "3 passed" in out
     assert len(set(names)) == labs
     assert not any(engine.look(name) for name in names)
+
+
+def test_the_example_project_passes(images, tmp_path):
+    example = tmp_path / "own-server"
+    shutil.copytree(ROOT / "docs" / "examples" / "own-server", example)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "labctl.pytest_plugin", "-p", "no:cacheprovider", "-W", "error", "-c", "/dev/null",
+         "--rootdir", str(example), str(example)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "3 passed" in done.stdout, done.stdout
 
 
 def test_a_test_may_ask_for_a_fresh_lab_or_for_one_as_the_last_test_left_it(play):
