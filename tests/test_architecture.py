@@ -94,7 +94,7 @@ RULES = [
     (
         "labctl/testing/*.py",
         ["labctl.testing", "labctl.commands", "labctl.engine", "labctl.faults", "labctl.model", "labctl.plan", "labctl.errors",
-         "labctl.progress", "labctl.scenario", "labctl.wire", "labctl.words"],
+         "labctl.progress", "labctl.scenario", "labctl.paths", "labctl.wire", "labctl.words"],
         ["docker"],
         False,
     ),

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from labctl.commands.faults import inflict
+from labctl.commands.prepare import TOOLS, tools_image
+from labctl.commands.up import tagged
+from labctl.engine.compose import ComposeBuilder, source_digest
 from labctl.faults.read import VERBS, read_fault
+from labctl.paths import lab_root
+from labctl.progress import Silent
 
 if TYPE_CHECKING:
     from labctl.engine.sdk import DockerEngine
@@ -25,7 +30,14 @@ class Faults:
             LabError: the host is not in a state for it.
             UsageError: the lab has no such host.
         """
-        inflict(self._engine, self._lab, read_fault(text))
+        inflict(self._engine, self._lab, read_fault(text), self._image)
+
+    def _image(self) -> str:
+        """Return the image of shapers; it is built first where it is missing or old."""
+        ref = tagged(tools_image(Silent()))
+        if not self._engine.is_current(ref, source_digest()):
+            ComposeBuilder(lab_root() / "compose.yaml", self._engine).build([TOOLS], Silent())
+        return ref
 
     def __getattr__(self, verb: str) -> Callable[..., None]:
         if verb not in VERBS:

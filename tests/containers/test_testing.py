@@ -316,6 +316,13 @@ class TestReset:
             lab.reset()
             assert client.run("lab tcp greet tcp-server").stdout == "Thank you for connecting\n"
 
+    def test_a_partition_is_healed(self, lab):
+        client = lab.host("client")
+        lab.faults.partition("client", "tcp-server")
+        assert not client.run("lab tcp greet tcp-server --timeout 1").ok
+        lab.reset()
+        assert client.run("lab tcp greet tcp-server --timeout 2").ok
+
     def test_volumes_are_as_at_the_start(self, images, tmp_path):
         with Lab("file-demo") as lab:
             client = lab.host("client")
