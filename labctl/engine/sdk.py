@@ -242,7 +242,15 @@ class DockerEngine:
             conn = self.api.attach_socket(ident, params={"stdin": 1, "stdout": 1, "stream": 1})
         except APIError as error:
             raise LabError(f"the helper does not run: {failures.explain(error)}") from error
-        return getattr(conn, "_sock", conn)  # type: ignore[no-any-return]
+        wire: socket.socket = getattr(conn, "_sock", conn)
+        try:
+            own = wire.dup()
+        except (AttributeError, NotImplementedError):  # TLS and ssh have no second handle
+            return wire
+        conn.close()  # the SDK's own handles go at once, not when the collector finds them
+        wire.close()
+        close_stream(conn)
+        return own
 
     def is_current(self, image: str, digest: str) -> bool:
         """Tell whether an image is there, built from sources of that digest."""
