@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from labctl.commands.faults import inflict
+from labctl.commands.swap import await_swapped
 from labctl.errors import LabError
 from labctl.faults.read import Fault
 from labctl.model import RESET, Found, FoundHost, HostSpec, LabSpec
@@ -81,6 +82,8 @@ def reset(engine: "DockerEngine", spec: LabSpec, ready: float, touched: frozense
     elif again and spec.client:
         targets = tuple((name, port) for name in again if name != spec.client.name for port in asked(specs[name]))
         engine.act(spec, (Wait(spec.client.name, targets),), Silent(), timeout=timeout)
+    if again or not is_complete(steps):
+        await_swapped(engine, spec, timeout)
 
 
 def plan_again(spec: LabSpec, found: Found) -> tuple[Step, ...]:
