@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FUZZ_SESSIONS = 2000  # of each service on each run; `LAB_FUZZ=10000 bin/test -k hostile_sessions` takes ten minutes
+FUZZ_SESSIONS = 1000  # of each service on each run; `LAB_FUZZ=10000 bin/test -k hostile_sessions` takes ten minutes
 
 
 def pytest_collection_modifyitems(items):
