@@ -348,7 +348,7 @@ class TestCrash:
         (tmp_path / "f").write_bytes(octets)
         server = start_file()
         (server.root / "files" / "f").write_bytes(b"old")
-        with client(server, rate=40_000_000) as files:
+        with client(server, rate=16_000_000) as files:
             upload = threading.Thread(target=self.upload, args=(files, tmp_path / "f"))
             upload.start()
             time.sleep(rng.uniform(0.05, 0.25))
