@@ -1,10 +1,11 @@
-"""An impairment of one direction of a link: what is done to what A sends to B. Pure: text in, plain values for a shaper out."""
+"""An impairment: what is done to the packets that A sends to B, or to the replies that A gets from B. Pure: text in, plain values out."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from labctl.faults import units
+from labctl.faults import replies, units
 from labctl.words import nearest
 
 KINDS = ("data", "ack", "syn", "syn-ack", "fin", "rst")
@@ -29,10 +30,17 @@ def _length(text: str) -> float:
     raise ValueError(f"`{text}`: a mean number of packets is expected, 1 or more")
 
 
+def _probability(text: str) -> float:
+    share = units.read_share(text)
+    if share:
+        return share
+    raise ValueError(f"`{text}` would never hit; more than `0%` is expected, `labctl heal` lifts it")
+
+
 def _distribution(text: str) -> str:
     if text in DISTRIBUTIONS:
         return text
-    raise ValueError(f"there is no distribution `{text}`{nearest(text, DISTRIBUTIONS)}")
+    raise ValueError(f"`{text}` is none{nearest(text, DISTRIBUTIONS)}")
 
 
 def _shares(text: str) -> tuple[float, ...]:
@@ -66,18 +74,29 @@ WORDS = {
     "buffer": Word("buffer", units.read_size, units.write_size, "so many octets may wait for the line: `64kb`"),
     "mtu": Word("mtu", units.read_size, units.write_size, "longer packets vanish: `1200b`"),
     "corrupt-octet": Word("corrupt_octet", _count, str, "in this octet of the payload a bit is flipped"),
+    "reply": Word("reply", replies.read_reply, shlex.quote, "B answers so, whatever it would have said: `451 4.7.1 Try again later`"),
+    "greeting": Word("greeting_ns", units.read_duration, units.write_duration, "B's greeting is so late: `5s`"),
+    "stall": Word("stall_ns", units.read_duration, units.write_duration, "B's replies rest so long, at their beginning or behind `after`"),
+    "truncate": Word("truncate", _count, str, "B's replies end after so many octets, and the connection with them"),
+    "after": Word("after", _count, str, "octets of a reply that come before the stall, or of a transfer before the reply 426"),
+    "probability": Word("probability", _probability, units.write_share, "only so many of these replies are hit: `30%`"),
 }  # fmt: skip
+AT = "of B's replies only those to this verb: `RCPT`, `GET`; `.` is the end of a text that was sent, `GREETING` what a server says first"
 OF_RULE = {word.rule: name for name, word in WORDS.items()}
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which packets: all, or those of a protocol, a port (either end's), a kind, and of those the first, the third, …"""
+    """Which packets: all, or those of a protocol, a port (either end's), a kind, and of those the first, the third, …
+
+    Of replies those of a port, and to the verb `at`.
+    """
 
     proto: str = ""
     port: int = 0
     of: str = ""
     nth: tuple[tuple[int, int], ...] = ()
+    at: str = ""
 
     def __post_init__(self) -> None:
         if self.proto and self.proto not in PROTOCOLS:
@@ -86,15 +105,18 @@ class Filter:
             raise ValueError(f"`{self.port}` is not a port of {self.proto or 'TCP or UDP'}")
         if self.of and self.of not in KINDS:
             raise ValueError(f"there is no kind of packet `{self.of}`{nearest(self.of, KINDS)}")
+        if self.of not in ("", "data") and self.proto not in ("", "tcp"):
+            raise ValueError(f"`{self.of}` is a kind of TCP's segments, and {self.proto} has none")
 
     def __str__(self) -> str:
         nth = "nth " + ",".join(str(a) if a == b else f"{a}-{b}" for a, b in self.nth) if self.nth else ""
         port = f"port {self.port}" if self.port else ""
-        return " ".join(word for word in (self.proto, port, self.of, nth) if word)
+        at = f"at {self.at}" if self.at else ""
+        return " ".join(word for word in (self.proto, port, self.of, at, nth) if word)
 
 
 def read_filter(text: str) -> Filter:
-    """Return the filter that a text names: `tcp port 25`, `tcp data`, `udp`, `port 80 syn`.
+    """Return the filter that a text names: `tcp port 25`, `tcp data`, `udp`, `port 80 syn`, `port 25 at RCPT`.
 
     Raises:
         ValueError: it is none.
@@ -103,15 +125,31 @@ def read_filter(text: str) -> Filter:
     told: dict[str, Any] = {}
     while words:
         word = words.pop(0)
-        if word == "port" and words:
-            told["port"] = _count(words.pop(0))
-        elif word in PROTOCOLS:
-            told["proto"] = word
-        elif word in KINDS:
-            told["of"] = word
-        else:
-            raise ValueError(f"`{word}` is no part of a filter{nearest(word, [*PROTOCOLS, *KINDS, 'port'])}")
+        name = _part_of_filter(word)
+        if name in told:
+            raise ValueError(f"`{word}`: a filter has one {PARTS[name]}, and this one has another already")
+        if word in ("port", "at"):
+            if not words:
+                raise ValueError(f"`{word}` needs a value")
+            word = words.pop(0)
+        told[name] = _port(word) if name == "port" else replies.read_verb(word) if name == "at" else word
     return Filter(**told)
+
+
+PARTS = {"port": "port", "at": "verb", "proto": "protocol", "of": "kind of packet"}
+
+
+def _part_of_filter(word: str) -> str:
+    name = word if word in ("port", "at") else "proto" if word in PROTOCOLS else "of" if word in KINDS else ""
+    if not name:
+        raise ValueError(f"`{word}` is no part of a filter{nearest(word, [*PROTOCOLS, *KINDS, 'port', 'at'])}")
+    return name
+
+
+def _port(text: str) -> int:
+    if number := _count(text):
+        return number
+    raise ValueError(f"`{text}` is not a port of TCP or UDP")
 
 
 def read_nth(text: str) -> tuple[tuple[int, int], ...]:
@@ -129,9 +167,20 @@ def read_nth(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
+def read_lasting(text: str) -> float:
+    """Return how long something lasts, in seconds.
+
+    Raises:
+        ValueError: it is no duration, or none at all.
+    """
+    if seconds := units.read_duration(text) / 1e9:
+        return seconds
+    raise ValueError(f"for `{text}`: a duration above zero is expected; without it a fault lasts as long as the lab")
+
+
 @dataclass(frozen=True)
 class Impairment:
-    """What is done to what `source` sends to `target` (all others where that is empty).
+    """What is done to what `source` sends to `target` (all others where that is empty), or to what it is answered there.
 
     Args:
         what: by the names of a shaper's rule; zero is off.
@@ -153,7 +202,15 @@ class Impairment:
     @property
     def ident(self) -> str:
         """What tells it from the others: two impairments of the same direction and filter are one."""
-        return f"{self.source} → {self.target or 'all'}" + (f" ({self.where})" if str(self.where) else "")
+        kind = ": replies" if self.is_of_replies else ""
+        return f"{self.source or 'all'} → {self.target or 'all'}{kind}" + (
+            f" ({self.where})" if str(self.where) else ""
+        )
+
+    @property
+    def is_of_replies(self) -> bool:
+        """Whether it changes replies of `target` to `source`, and no packets."""
+        return any(name in replies.RULES for name in self.what)
 
     @property
     def told(self) -> str:
@@ -169,21 +226,20 @@ class Impairment:
         """Return this one merged over an earlier one: what it does not say stays."""
         merged = {**before.what, **self.what}
         seed = before.seed if self.seed is None else self.seed
-        return checked(replace(self, what=merged, seed=seed, lasts=self.lasts))
+        backend = before.backend if self.backend == "auto" else self.backend
+        return checked(replace(self, what=merged, seed=seed, backend=backend))
 
     def rule(self) -> dict[str, Any]:
         """Return it as a shaper takes it."""
         what = {name: value for name, value in self.what.items() if value}
         where = {"proto": self.where.proto, "port": self.where.port, "of": self.where.of, "nth": self.where.nth}
-        rule = {
-            "ident": self.ident,
-            "to": self.target,
-            **where,
-            **what,
-            "seed": SEED if self.seed is None else self.seed,
-        }
+        if self.is_of_replies:
+            served = replies.ports(what, self.where.port, self.where.at)
+            where |= {"from": self.source, "ports": served, "at": self.where.at}
+        rule = {"ident": self.ident, "to": self.target, **where, **what}
         return (
             rule
+            | ({} if self.seed is None else {"seed": self.seed})
             | ({"for": self.lasts} if self.lasts else {})
             | ({"since": self.since} if self.since else {})
             | self._backend()
@@ -195,17 +251,18 @@ class Impairment:
     @property
     def is_off(self) -> bool:
         """Whether nothing is left of it."""
-        return not any(value for name, value in self.what.items() if name != "distribution")
+        return not any(value for name, value in self.what.items() if name not in ADVERBS)
 
 
-SEED = 1  # where none is said: a lesson is the same each time it is played
+ADVERBS = ("distribution", "after", "probability")  # they say how, not what
+SEED = 1  # the shaper's and the proxy's, where none is said: a lesson is the same each time it is played
 
 
 def of_rule(source: str, rule: Mapping[str, Any]) -> Impairment:
     """Return the impairment of a rule that a shaper tells."""
     what = {name: rule[name] for name in OF_RULE if rule.get(name)}
     nth = tuple((int(first), int(last)) for first, last in rule.get("nth") or ())
-    where = Filter(rule.get("proto", ""), rule.get("port", 0), rule.get("of", ""), nth)
+    where = Filter(rule.get("proto", ""), rule.get("port", 0), rule.get("of", ""), nth, rule.get("at", ""))
     return Impairment(
         source,
         rule.get("to", ""),
@@ -244,6 +301,27 @@ NEEDS = (  # what does nothing without the other
 )
 
 
+WHOLE_STREAMS = ("reorder", "rate", "buffer", "mtu")  # what a single packet cannot have done to it
+
+
+def apart(impairment: Impairment) -> list[Impairment]:
+    """Return what is done to packets, and what is done to replies, each as one of its own; `at` and `nth` pick replies where both are said.
+
+    Raises:
+        ValueError: only packets are touched, and `at` picks none; or what is spoken at the port has no such verb or reply.
+    """
+    packets = {name: value for name, value in impairment.what.items() if name not in replies.RULES}
+    answers = {name: value for name, value in impairment.what.items() if name in replies.RULES}
+    if impairment.where.at and not answers:
+        raise ValueError(f"`at {impairment.where.at}` picks replies; say a `reply`, `stall` or `truncate`")
+    where = impairment.where
+    one = replace(impairment, what=packets, where=replace(where, at=""))
+    other = replace(impairment, what=answers, where=replace(where, proto="" if where.proto == "tcp" else where.proto))
+    if answers:
+        replies.ports(answers, where.port, where.at)
+    return [item for item in (one, other) if item.what]
+
+
 def checked(impairment: Impairment) -> Impairment:
     """Return it if it makes sense.
 
@@ -260,8 +338,13 @@ def checked(impairment: Impairment) -> Impairment:
         raise ValueError(f"a loss of {units.write_share(what['loss'])} needs longer rows than {what['burst']:g}")
     if "gemodel" in what and "loss" in what:
         raise ValueError("`gemodel` says the loss itself; leave `loss` out")
+    replies.check(what, impairment.where)
     if "corrupt_octet" in what and not impairment.where.nth:
         raise ValueError("`corrupt-octet` needs `nth`: which packets")
+    if impairment.where.nth and (of_line := [OF_RULE[name] for name in WHOLE_STREAMS if name in what]):
+        raise ValueError(f"`{of_line[0]}` is for all packets, and `nth` picks single ones; say it without `nth`")
+    if impairment.backend == "netem" and impairment.seed is not None:
+        raise ValueError("netem draws by itself, and not what a seed says; what has a seed needs the shaper")
     return impairment
 
 

@@ -91,6 +91,16 @@ def heat(slower: float) -> str:
     return f"hsl({round(130 - 100 * share)} 60% 80%)"
 
 
+MARKS = ((1.5, "·"), (3, "▂"), (6, "▄"), (10, "▆"))  # a step that took less than so many times as long, in text
+LONGER, FAILED = "█", "✗"
+LEGEND = ", ".join([*(f"{mark} below ×{most:g}" for most, mark in MARKS), f"{LONGER} longer", f"{FAILED} failed"])
+
+
+def mark(slower: float) -> str:
+    """Return a step that passed as one character."""
+    return next((mark for most, mark in MARKS if slower < most), LONGER)
+
+
 def page(matrix: Matrix) -> str:
     """Return the heat map as one HTML page that needs nothing else."""
     count = max((len(row.cells) for row in matrix.rows), default=0)
@@ -100,21 +110,28 @@ def page(matrix: Matrix) -> str:
     steps = "".join(f"<li>{html.escape(cell.say)}</li>" for cell in says)
     title = f"{html.escape(matrix.scenario)} under faults"
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
 <style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }}
+:root {{ color-scheme: light dark }}
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1rem auto; padding: 0 1rem; max-width: 70rem; color: #222; background: #fff }}
+@media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #181a1b }} }}
+.wide {{ overflow-x: auto }}
 table {{ border-collapse: collapse }}
 th, td {{ border: 1px solid #bbb; padding: .3rem .6rem; text-align: center }}
-th[scope=row] {{ text-align: left; font-weight: normal; font-family: ui-monospace, monospace }}
+th[scope=row] {{ text-align: left; font-weight: normal; font-family: ui-monospace, monospace; min-width: 10rem }}
+td {{ white-space: nowrap }}
+td[colspan] {{ white-space: normal }}
+.passed, .failed {{ color: #222 }}
 .failed {{ background: hsl(0 70% 80%); font-weight: bold }}
 li {{ max-width: 60rem }}
 </style></head><body>
 <h1>{title}</h1><p>{html.escape(matrix.title)}</p>
-<table><thead><tr><th scope="col">fault</th>{head}<th scope="col">all</th></tr></thead><tbody>
+<div class="wide"><table><thead><tr><th scope="col">fault</th>{head}<th scope="col">all</th></tr></thead><tbody>
 {body}
-</tbody></table>
-<p>A step that passed shows how many times longer it took than without a fault; one that failed shows ✗, and why when you point at it.</p>
-<ol>{steps}</ol>
+</tbody></table></div>
+<p>A step that passed shows how many times longer it took than without a fault (below 50 ms counts as 50 ms); one that failed shows ✗.</p>
+<h2>Steps</h2><ol>{steps}</ol>
+{_failures(matrix)}
 </body></html>
 """
 
@@ -129,20 +146,34 @@ def _row(matrix: Matrix, row: Row, count: int) -> str:
     return f'<tr><th scope="row">{html.escape(row.fault)}</th>{cells}</tr>'
 
 
+def _failures(matrix: Matrix) -> str:
+    """Return what failed, and how, for those who cannot point at a cell."""
+    items = [
+        f"<li><code>{html.escape(row.fault)}</code>, step {number}: {html.escape('; '.join(cell.why))}</li>"
+        for row in matrix.rows
+        for number, cell in enumerate(row.cells, 1)
+        if cell.why
+    ]
+    return f"<h2>What failed, and how</h2><ul>{''.join(items)}</ul>" if items else ""
+
+
 def _cell(matrix: Matrix, row: Row, number: int) -> str:
     cell, slower = row.cells[number], matrix.slower(row, number)
     if cell.why:
         return f'<td class="failed" title="{html.escape("; ".join(cell.why))}">✗</td>'
-    return f'<td style="background: {heat(slower)}" title="{cell.seconds:.2f} s">×{slower:.1f}</td>'
+    return f'<td class="passed" style="background: {heat(slower)}" title="{cell.seconds:.2f} s">×{slower:.1f}</td>'
 
 
 def lines(matrix: Matrix) -> list[Sequence[str]]:
-    """Return the table as text: a row for each fault."""
+    """Return the heat map as text: a row for each fault, its steps a character each."""
     table: list[Sequence[str]] = []
     for row in matrix.rows:
-        marks = [f"✗ {n}" for n, cell in enumerate(row.cells, 1) if cell.why]
-        verdict = "passed" if row.passed else row.broken or f"failed ({', '.join(mark[2:] for mark in marks)})"
+        failed = [str(n) for n, cell in enumerate(row.cells, 1) if cell.why]
+        steps = "".join(FAILED if cell.why else mark(matrix.slower(row, n)) for n, cell in enumerate(row.cells))
+        verdict = "passed" if row.passed else row.broken or f"failed ({', '.join(failed)})"
         why = next((cell.why[0] for cell in row.cells if cell.why), "")
         slower = f"×{row.seconds / max(0.05, matrix.rows[0].seconds):.1f}" if row.cells else "-"
-        table.append((row.fault, verdict, f"{row.seconds:.1f} s", slower, why.splitlines()[0][:80] if why else ""))
+        table.append(
+            (row.fault, steps or "-", verdict, f"{row.seconds:.1f} s", slower, why.splitlines()[0][:80] if why else "")
+        )
     return table

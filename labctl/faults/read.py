@@ -4,18 +4,30 @@ One table says which verbs there are; the grammar of each is in its line:
 
     crash HOST [cut first|cut after]         restart HOST        pause HOST        heal [HOST [HOST]]
     partition HOST [HOST] [for 30s]
-    impair HOST [HOST] [both] [tcp|udp|icmp] [port N] [KIND] [nth N] PROPERTY VALUE … [seed N] [for 30s] [replace]
+    impair HOST [HOST] [both] [tcp|udp|icmp] [port N] [KIND] [at VERB] [nth N] PROPERTY VALUE … [seed N] [for 30s] [replace]
+    impair client smtp-relay at RCPT reply "451 4.7.1 Try again later" probability 30%
     drop the third data segment from HOST [to HOST]
     delay the second ack from HOST by 80ms
     corrupt octet 10 of the first data segment from HOST
 """
 
 import re
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from labctl.faults import units
-from labctl.faults.impairment import KINDS, PROTOCOLS, WORDS, Impairment, checked, read_filter, read_nth, read_what
+from labctl.faults.impairment import (
+    KINDS,
+    PROTOCOLS,
+    WORDS,
+    Impairment,
+    apart,
+    checked,
+    read_filter,
+    read_lasting,
+    read_nth,
+    read_what,
+)
 from labctl.words import nearest
 
 
@@ -59,7 +71,7 @@ class Fault:
 
     Args:
         impairments: what `impair` and the verbs for single packets come to, one a direction.
-        cut_first: `crash`: the host is cut off before it is killed, so no farewell of its kernel leaves it.
+        cut_first: `crash`: nothing leaves the host any more when it is killed, so no farewell of its kernel is on the wire.
         replacing: `impair`: what is said replaces what is there.
         lasts: `partition`: seconds; None for as long as the lab.
     """
@@ -94,13 +106,16 @@ def read_fault(text: str, hosts: Sequence[str] | None = None) -> Fault:
     Raises:
         ValueError: no such verb, too few or too many hosts, or a host that is not there; with the nearest known word.
     """
-    verb, *words = text.split() or [""]
+    try:
+        verb, *words = shlex.split(text) or [""]  # a reply is several words in quotes
+    except ValueError:
+        raise ValueError(f"`{text}`: a quote is not closed") from None
     if verb not in VERBS:
         raise ValueError(f"there is no fault `{verb}`{nearest(verb, VERBS)}")
     if verb in PICKING:
         fault = _picking(verb, " ".join(words))
     elif verb == "impair":
-        fault = _impair(words)
+        fault = _impair(words, text)
     else:
         fault = _on_hosts(verb, words)
     for name in fault.hosts:
@@ -126,14 +141,16 @@ def _on_hosts(verb: str, words: list[str]) -> Fault:
             kind.least, kind.most
         ]
         raise ValueError(f"`{verb}` takes {wanted}, not {len(named)}")
-    lasts = units.read_duration(options["for"]) / 1e9 if "for" in options else None
+    if len(named) == 2 and named[0] == named[1]:
+        raise ValueError(f"`{verb}` takes two different hosts, not `{named[0]}` twice")
+    lasts = read_lasting(options["for"]) if "for" in options else None
     text = " ".join([verb, *words])
     return Fault(verb, tuple(named), cut_first=options.get("cut") == "first", lasts=lasts, text=text)
 
 
-def _impair(words: list[str]) -> Fault:
-    """Read `HOST [HOST] [both] [filter] [nth N] PROPERTY VALUE … [seed N] [for D] [replace]`."""
-    plain = {"both", "replace", "nth", "seed", "for", "port", *PROTOCOLS, *KINDS, *WORDS}
+def _impair(words: list[str], text: str) -> Fault:
+    """Read `HOST [HOST] [both] [filter] [at VERB] [nth N] PROPERTY VALUE … [seed N] [for D] [replace]`."""
+    plain = {"both", "replace", "nth", "seed", "for", "port", "at", *PROTOCOLS, *KINDS, *WORDS}
     rest = list(words)
     hosts: list[str] = []
     while rest and rest[0] not in plain and len(hosts) < 2:
@@ -151,7 +168,7 @@ def _impair(words: list[str]) -> Fault:
             raise ValueError(
                 f"`{word}` needs a value" if word in plain else f"there is no property `{word}`{nearest(word, WORDS)}"
             )
-        elif word == "port":
+        elif word in ("port", "at"):
             filters += [word, rest.pop(0)]
         else:
             told[word] = rest.pop(0)
@@ -161,7 +178,7 @@ def _impair(words: list[str]) -> Fault:
         " ".join(filters),
         both="both" in flags,
         replacing="replace" in flags,
-        text=" ".join(["impair", *words]),
+        text=text,
     )
 
 
@@ -186,6 +203,8 @@ def impair(
     Raises:
         ValueError: something of it is wrong.
     """
+    if len(hosts) == 2 and hosts[0] == hosts[1]:
+        raise ValueError(f"`impair` takes two different hosts, not `{hosts[0]}` twice")
     own = {name: told[name] for name in told if name not in ("nth", "seed", "for")}
     if not own:
         raise ValueError(
@@ -193,18 +212,18 @@ def impair(
         )
     where = read_filter(filters)
     if "nth" in told:
-        where = type(where)(where.proto, where.port, where.of, read_nth(told["nth"]))
+        where = replace(where, nth=read_nth(told["nth"]))
     if "seed" in told and not told["seed"].isdecimal():
         raise ValueError(f"seed `{told['seed']}`: a whole number is expected")
     seed = int(told["seed"]) if "seed" in told else None
-    lasts = units.read_duration(told["for"]) / 1e9 if "for" in told else None
+    lasts = read_lasting(told["for"]) if "for" in told else None
     source, target = hosts[0], hosts[1] if len(hosts) > 1 else ""
-    one = Impairment(source, target, where, read_what(own), seed, lasts, backend=backend)
-    if replacing:
-        checked(one)
-    ways = [one]
+    ways = apart(Impairment(source, target, where, read_what(own), seed, lasts, backend=backend))
+    for one in ways:
+        if replacing:
+            checked(one)
     if both:  # the way back: from the other, or from all others
-        ways.append(Impairment(target, source, where, one.what, seed, lasts, backend=backend))
+        ways += [replace(one, source=one.target, target=one.source) for one in ways]
     return Fault("impair", tuple(hosts), tuple(ways), replacing=replacing, text=text)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from labctl.faults.impairment import Impairment, merged, of_rule
 from labctl.faults.read import Fault
 
-CRASHED = " (crashed)"  # behind a host's name: cut off until it is started again
+CRASHED = "(crashed)"  # among a host's own cuts, in place of another's name: nothing leaves or reaches it until it is started again
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,15 @@ class HostFaults:
     Args:
         impairments: of what the host sends.
         cuts: hosts of which it hears nothing → seconds that are left, or None for no end.
+        replies: impairments of what the host answers; their `target` is the host.
     """
 
     impairments: tuple[Impairment, ...] = ()
     cuts: Mapping[str, float | None] = field(default_factory=dict)
+    replies: tuple[Impairment, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.impairments or self.cuts)
+        return bool(self.impairments or self.cuts or self.replies)
 
 
 WHOLE = HostFaults()
@@ -32,7 +34,11 @@ State = Mapping[str, HostFaults]
 
 def of_told(host: str, told: Mapping[str, Any]) -> HostFaults:
     """Return what a host's shaper tells of itself."""
-    return HostFaults(tuple(of_rule(host, rule) for rule in told.get("rules", ())), dict(told.get("cut", {})))
+    return HostFaults(
+        tuple(of_rule(host, rule) for rule in told.get("rules", ())),
+        dict(told.get("cut", {})),
+        tuple(of_rule(rule.get("from", ""), rule) for rule in told.get("replies", ())),
+    )
 
 
 def after(fault: Fault, now: State, hosts: Sequence[str], since: int = 0) -> dict[str, HostFaults]:
@@ -53,9 +59,8 @@ def after(fault: Fault, now: State, hosts: Sequence[str], since: int = 0) -> dic
             for one, other in _pairs(fault.hosts, hosts):
                 _cut(new, one, other, fault.lasts)
         case "crash" if fault.cut_first:
-            for other in hosts:
-                if other != fault.hosts[0]:
-                    new[other] = replace(new[other], cuts={**new[other].cuts, fault.hosts[0] + CRASHED: None})
+            (host,) = fault.hosts
+            new[host] = replace(new[host], cuts={**new[host].cuts, CRASHED: None})
         case "restart":
             _start_again(new, fault.hosts[0])
         case "heal":
@@ -63,20 +68,31 @@ def after(fault: Fault, now: State, hosts: Sequence[str], since: int = 0) -> dic
         case _:
             for said in spread(fault.impairments, hosts):
                 item = replace(said, since=since) if said.where.nth else said
-                before = new[item.source].impairments
                 replacing = fault.replacing or bool(item.where.nth)
-                new[item.source] = replace(new[item.source], impairments=merged(before, [item], replacing=replacing))
-    changed = {item.source for item in fault.impairments}
+                if item.is_of_replies:
+                    there = new[item.target]
+                    new[item.target] = replace(there, replies=merged(there.replies, [item], replacing=replacing))
+                else:
+                    there = new[item.source]
+                    new[item.source] = replace(
+                        there, impairments=merged(there.impairments, [item], replacing=replacing)
+                    )
+    changed = {item.target if item.is_of_replies else item.source for item in fault.impairments}
     return {name: state for name, state in new.items() if name in changed or state != now.get(name, WHOLE)}
 
 
 def spread(impairments: Sequence[Impairment], hosts: Sequence[str]) -> list[Impairment]:
-    """Return impairments of which each has a source: what comes from all others to one is one from each."""
+    """Return impairments of which each has a place: packets are impaired where they leave, replies where they are given."""
     return [
-        replace(item, source=source)
+        replace(item, target=host) if item.is_of_replies else replace(item, source=host)
         for item in impairments
-        for source in ([item.source] if item.source else [host for host in hosts if host != item.target])
+        for host in _places(item, hosts)
     ]
+
+
+def _places(item: Impairment, hosts: Sequence[str]) -> list[str]:
+    one, other = (item.target, item.source) if item.is_of_replies else (item.source, item.target)
+    return [one] if one else [host for host in hosts if host != other]
 
 
 def _pairs(named: Sequence[str], hosts: Sequence[str]) -> list[tuple[str, str]]:
@@ -91,8 +107,7 @@ def _cut(new: dict[str, HostFaults], one: str, other: str, lasts: float | None) 
 
 def _start_again(new: dict[str, HostFaults], host: str) -> None:
     """Lift what came of a crash; all else is the network's, and stays."""
-    for name, state in new.items():
-        new[name] = replace(state, cuts={cut: left for cut, left in state.cuts.items() if cut != host + CRASHED})
+    new[host] = replace(new[host], cuts={cut: left for cut, left in new[host].cuts.items() if cut != CRASHED})
 
 
 def _heal(new: dict[str, HostFaults], named: Sequence[str]) -> None:
@@ -100,10 +115,13 @@ def _heal(new: dict[str, HostFaults], named: Sequence[str]) -> None:
     for name, state in new.items():
 
         def concerns(other: str, name: str = name) -> bool:
-            ends = {name, other.removesuffix(CRASHED)}
+            if other == CRASHED:
+                return not named or name in named
+            ends = {name, other}
             return set(named) <= ends if len(named) == 2 else not named or named[0] in ends
 
         new[name] = HostFaults(
             tuple(item for item in state.impairments if not concerns(item.target)),
             {cut: left for cut, left in state.cuts.items() if not concerns(cut)},
+            tuple(item for item in state.replies if not concerns(item.source)),
         )

@@ -10,10 +10,10 @@ SIZES = {"b": 1, "kb": 1_000, "mb": 1_000_000}
 
 def _read(text: str, units: dict[str, int], wanted: str) -> int:
     match = _NUMBER.fullmatch(text.strip().lower())
-    if match and match[2] in units:
-        return round(float(match[1]) * units[match[2]])
-    if match and not float(match[1]) and not match[2]:
-        return 0  # nothing has no unit
+    if match and not float(match[1]) and match[2] in ("", *units):
+        return 0  # nothing needs no unit
+    if match and match[2] in units and (value := round(float(match[1]) * units[match[2]])):
+        return value
     raise ValueError(f"`{text}`: {wanted} is expected")
 
 

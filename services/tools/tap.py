@@ -3,25 +3,29 @@
 tcpdump has a choice between a buffer with a place of full size for each frame, which a flood of small ones overflows, and one whose frames
 it hands over a second late. Here frames are packed one after the other (TPACKET_V3, packet(7)) and handed over within `HOLD_MS`.
 
-    listening on lab-0                                                       on stderr, once every frame from now on is taken
-    12 packets captured, 12 packets received by filter, 0 packets dropped by kernel      the same, each time SIGUSR1 comes
+    listening on lab-0        on stderr, once every frame from now on is taken
+
+It is asked by lines of JSON on stdin, and answers each by a line on stdout:
+
+    {"id": "7", "do": "mark", "marks": [[1700000000000000000, "ready"]]}     keep these notes of what happened when; earlier ones go
+    {"id": "7"}
+    {"id": "8", "do": "tell"}                    how many frames passed the filter, and how many more the kernel lost; the notes
+    {"id": "8", "received": 12, "dropped": 0, "marks": [[1700000000000000000, "ready"]]}
 """
 
-import ctypes
 import json
 import mmap
 import os
 import select
-import signal
 import socket
 import struct
 import sys
 import time
-from typing import NamedTuple
+from array import array
 
 SOL_PACKET, ADD_MEMBERSHIP, RX_RING, STATISTICS, VERSION = 263, 1, 5, 6, 10  # linux/if_packet.h
 PROMISCUOUS, V3, USER, ALL_PROTOCOLS, ATTACH_FILTER = 1, 2, 1, 3, 26
-HOLD_MS = 20  # a frame is handed over this late at most: a follower is to be within 200 ms of the wire
+HOLD_MS = 8  # a frame is handed over this late at most: a follower is to be within 200 ms of the wire
 BLOCK = 1 << 18  # octets; the largest frame fits in
 FRAME = 2048  # octets; only the kernel's own check of the sizes asks for it
 FILES = 4  # of the ring; the oldest goes when all are full
@@ -32,15 +36,12 @@ _FRAME = struct.Struct("<IIIII4xH")  # next, seconds, nanoseconds, octets kept, 
 _RECORD = struct.Struct("<IIII")
 
 
-class Config(NamedTuple):  # hosts wait until a tap listens, so nothing is imported that it can do without
+class Config:  # hosts wait until a tap listens, so what takes long to import (`typing`, `ctypes`) is not
     """What is captured, and how much of it is kept."""
 
-    bridge: str
-    buffer_kib: int
-    ring_mb: int
-    snap: int
-    filter: list[str]
-    stem: str
+    def __init__(self, *, bridge: str, buffer_kib: int, ring_mb: int, snap: int, filter: list[str], stem: str) -> None:  # noqa: A002
+        self.bridge, self.filter, self.snap = bridge, filter, snap
+        self.buffer_kib, self.ring_mb, self.stem = buffer_kib, ring_mb, stem
 
 
 class Files:
@@ -80,7 +81,7 @@ class Tap:
         """
         self.config = config
         self.files = Files(config)
-        self.captured = self.received = self.dropped = 0
+        self.received = self.dropped = 0
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._filter()
         self.blocks = max(2, config.buffer_kib * 1024 // BLOCK)
@@ -104,8 +105,8 @@ class Tap:
                 raise ValueError(done.stderr.strip())
             program = done.stdout
         lines = [tuple(map(int, line.split())) for line in program.split("\n")[1:] if line]
-        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
-        self.socket.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", len(lines), ctypes.addressof(code)))
+        code = array("B", b"".join(struct.pack("HBBI", *line) for line in lines))
+        self.socket.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", len(lines), code.buffer_info()[0]))
 
     def listen(self) -> None:
         """Take every frame of the interface from now on."""
@@ -132,33 +133,71 @@ class Tap:
                 place += following
             if records:
                 self.files.write(b"".join(records))
-                self.captured += count
             ring[base + 8 : base + 12] = bytes(4)
             self.at = (self.at + 1) % self.blocks
 
-    def count(self) -> str:
-        """Return what was captured, received and dropped so far."""
+    def count(self) -> dict[str, int]:
+        """Return how many frames passed the filter so far, and how many more the kernel lost."""
         seen, lost, _ = struct.unpack(
             "III", self.socket.getsockopt(SOL_PACKET, STATISTICS, 12)
         )  # since it was last asked
         self.received += seen
         self.dropped += lost
-        received = self.received - self.dropped
-        return f"{self.captured} packets captured, {received} packets received by filter, {self.dropped} packets dropped by kernel"
+        return {"received": self.received - self.dropped, "dropped": self.dropped}
 
 
-def say(text: str) -> None:
-    """Write a line to stderr, at once."""
-    os.write(2, f"{text}\n".encode())
+class Desk:
+    """What is asked on stdin, and what is answered."""
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+        self.rest = b""
+        self.marks: list[object] = []
+        self.waiting: list[str] = []  # who is to be told how the capture stands
+        self.due = 0.0  # when that can be said
+
+    def hear(self, octets: bytes) -> None:
+        """Take octets of the questions, cut anywhere."""
+        *lines, self.rest = (self.rest + octets).split(b"\n")
+        for line in lines:
+            try:
+                self._take(line)
+            except (ValueError, KeyError, TypeError) as error:
+                say(1, json.dumps({"error": f"this is no question: {error!r}"}))
+
+    def _take(self, line: bytes) -> None:
+        asked = json.loads(line)
+        if asked["do"] == "mark":
+            self.marks = asked["marks"]
+            say(1, json.dumps({"id": asked["id"]}))
+        elif asked["do"] == "tell":
+            self.waiting.append(asked["id"])
+            self.due = time.monotonic() + 1.5 * HOLD_MS / 1000  # by then the block that is being filled is handed over
+        else:
+            raise ValueError(asked["do"])
+
+    def patience(self) -> float | None:
+        """Return in how many milliseconds an answer is due; None where none is."""
+        return max(0.0, self.due - time.monotonic()) * 1000 if self.waiting else None
+
+    def answer(self) -> None:
+        """Tell all who wait how the capture stands, once all that crossed before they asked is in its file."""
+        if self.waiting and time.monotonic() >= self.due:
+            self.tap.drain()
+            told = {**self.tap.count(), "marks": self.marks}
+            for ident in self.waiting:
+                say(1, json.dumps({"id": ident, **told}))
+            self.waiting.clear()
+
+
+def say(stream: int, text: str) -> None:
+    """Write a line, at once."""
+    os.write(stream, f"{text}\n".encode())
 
 
 def main(argument: str) -> int:
-    """Capture until ended by a signal, or until the interface is gone."""
+    """Capture until the interface is gone, or until it is killed."""
     config = Config(**json.loads(argument))
-    wake, waker = socket.socketpair()
-    waker.setblocking(False)
-    signal.set_wakeup_fd(waker.fileno())
-    signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
         tap = Tap(config)
         deadline = time.monotonic() + WAIT
@@ -168,25 +207,22 @@ def main(argument: str) -> int:
             time.sleep(0.01)
         tap.listen()
     except (ValueError, OSError) as error:
-        say(f"cannot capture: {error}")
+        say(2, f"cannot capture: {error}")
         return 1
-    say(f"listening on {config.bridge}")
+    say(2, f"listening on {config.bridge}")
+    desk = Desk(tap)
     events = select.poll()
     events.register(tap.socket, select.POLLIN | select.POLLERR)
-    events.register(wake, select.POLLIN)
-    asked = 0.0
+    events.register(0, select.POLLIN)
     while True:
-        ready = dict(events.poll(HOLD_MS if asked else None))
+        ready = dict(events.poll(desk.patience()))
         tap.drain()
-        if wake.fileno() in ready:
-            wake.recv(64)
-            asked = (
-                time.monotonic() + 1.5 * HOLD_MS / 1000
-            )  # by then the block that is being filled has been handed over
-        if asked and time.monotonic() >= asked:
-            asked = 0.0
-            tap.drain()
-            say(tap.count())
+        if 0 in ready:
+            octets = os.read(0, 1 << 16)
+            if not octets:
+                events.unregister(0)
+            desk.hear(octets)
+        desk.answer()
         if ready.get(tap.socket.fileno(), 0) & select.POLLERR:
             return 0
 

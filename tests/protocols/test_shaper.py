@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from services.tools.shaper import engine
 from services.tools.shaper.decide import NANO, Effect, Stream, Transmitter, bursty, predict
 from services.tools.shaper.engine import SNAP, Engine, carried_over
 from services.tools.shaper.frames import flipped, flipped_octet, parse
@@ -146,11 +147,12 @@ class TestFrames:
 class Wire:
     """An engine whose clock the test turns."""
 
-    def __init__(self, *rules, own="client"):
+    HOSTS = {"server": ["10.0.0.3", "fd00::3"], "other": ["10.0.0.4"]}  # noqa: RUF012
+
+    def __init__(self, *rules, own="client", hosts=HOSTS):
         self.sent = []
         self.now = 0
         self.engine = Engine(lambda octets: self.sent.append((self.now, octets)))
-        hosts = {"server": ["10.0.0.3", "fd00::3"], "other": ["10.0.0.4"]}
         self.engine.set_rules(Rules(rules, hosts, own))
 
     def take(self, octets, at=0):
@@ -216,6 +218,24 @@ class TestEngine:
         wire.run(NANO)
         assert [(when, octets[-1]) for when, octets in wire.sent] == [(MS, 0), (MS, 2), (9 * MS, 1)]
 
+    def test_the_nth_is_late_within_its_jitter(self):
+        wire = Wire(Rule("first", nth=((1, 9),), effect=Effect(delay_ns=8 * MS, jitter_ns=4 * MS)))
+        for _ in range(9):
+            wire.take(frame(payload=b"x"))
+        wire.run(NANO)
+        times = [when for when, _ in wire.sent]
+        assert 4 * MS <= min(times) < 8 * MS < max(times) <= 12 * MS
+
+    def test_what_happens_to_none_is_counted_and_told_of_none(self):
+        """The loss is not drawn by this seed, and the payload has no octet 10."""
+        by_chance = Rule("maybe", nth=((1, 1),), effect=Effect(loss=1e-9))
+        wire = Wire(by_chance, Rule("octet", nth=((1, 1),), effect=Effect(corrupt_octet=10)))
+        wire.take(frame(payload=b"short"))
+        assert [octets[-5:] for _, octets in wire.sent] == [b"short"]
+        assert [rule.counts["seen"] for rule in wire.engine.rules.rules] == [1, 1]
+        assert not any(rule.counts["lost"] or rule.counts["corrupted"] for rule in wire.engine.rules.rules)
+        assert wire.engine.events(0) == []
+
     def test_an_octet_of_the_nth_is_spoilt(self):
         wire = Wire(Rule("first", nth=((1, 1),), effect=Effect(corrupt_octet=10)))
         for _ in range(2):
@@ -228,6 +248,17 @@ class TestEngine:
         wire.take(frame(payload=bytes(73)))
         assert len(wire.sent) == 1
         assert wire.engine.rules.rules[0].counts["too_long"] == 1
+
+    def test_each_rule_tells_how_long_its_own_packets_waited(self):
+        slow, quick = (
+            Rule(name, proto=name, effect=Effect(delay_ns=ns)) for name, ns in (("tcp", 9 * MS), ("udp", 2 * MS))
+        )
+        wire = Wire(slow, quick)
+        for proto in (6, 17, 6, 6):
+            wire.take(frame(proto=proto, payload=b"x"))
+        wire.run(NANO)
+        rules = wire.engine.facts()["rules"]
+        assert {name: facts["waited_us"] for name, facts in rules.items()} == {"tcp": 9000, "udp": 2000}
 
     def test_healing_sends_what_is_held(self):
         wire = Wire(Rule("r", effect=Effect(delay_ns=NANO)))
@@ -246,6 +277,26 @@ class TestEngine:
         ]
         assert {(seen, sent) for seen, sent, *_ in told} == {(1000, 0), (1000, 1000 + MS)}
         assert {len(head) for *_, head in told} == {2 * SNAP}
+
+    def test_what_does_not_fit_into_memory_is_overrun_and_no_loss(self, monkeypatch):
+        monkeypatch.setattr(engine, "HELD", 5)
+        wire = Wire(Rule("r", effect=Effect(delay_ns=MS)))
+        for _ in range(8):
+            wire.take(frame())
+        wire.run(NANO)
+        assert len(wire.sent) == 5
+        assert wire.engine.facts()["refused"] == 3
+        assert wire.engine.rules.rules[0].counts["lost"] == 0
+
+    def test_what_the_kernel_dropped_is_counted_though_reading_resets_the_kernels_counter(self):
+        told = [struct.pack("=II", 10, 3), struct.pack("=II", 4, 0), struct.pack("=II", 9, 2)]
+
+        class Source:
+            def getsockopt(self, *_):
+                return told.pop(0)
+
+        overruns = engine.Overruns(Source())
+        assert [overruns.total() for _ in range(3)] == [3, 3, 5]
 
     def test_other_rules_keep_their_counts_and_go_on(self):
         facts = {"ident": "r", "to": "server", "loss": 0.5, "seed": 3}

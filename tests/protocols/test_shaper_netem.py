@@ -1,5 +1,6 @@
 """The kernel's emulator: when it is chosen, in which words it is told, and which packets are led through it."""
 
+import re
 import struct
 
 import pytest
@@ -57,22 +58,60 @@ class TestChoice:
     ("rule", "words"),
     [
         ({"delay_ns": 50_000_000}, "limit 100000 delay 50000us"),
-        ({"delay_ns": 50_000_000, "jitter_ns": 5_000_000, "seed": 3}, "limit 100000 delay 50000us 5000us seed 3"),
+        ({"delay_ns": 50_000_000, "jitter_ns": 5_000_000}, "limit 100000 delay 50000us 5000us"),
         (
             {"delay_ns": 1000, "jitter_ns": 500, "distribution": "normal"},
-            "limit 100000 delay 1us 0.5us distribution normal seed 1",
+            "limit 100000 delay 1us 0.5us distribution normal",
         ),
-        ({"loss": 0.05, "seed": 7}, "limit 100000 loss random 5% seed 7"),
-        ({"gemodel": (0.1, 0.2, 1, 0)}, "limit 100000 loss gemodel 10% 20% 100% 0% seed 1"),
-        ({"rate": 1_000_000}, "limit 100000 rate 1000000bit -14"),
-        ({"duplicate": 0.01, "corrupt": 0.02}, "limit 100000 duplicate 1% corrupt 2% seed 1"),
+        ({"loss": 0.05}, "limit 100000 loss random 5%"),
+        ({"loss": 0.00001}, "limit 100000 loss random 0.001%"),
+        ({"gemodel": (0.1, 0.2, 1, 0)}, "limit 100000 loss gemodel 10% 20% 100% 0%"),
+        ({"duplicate": 0.01, "corrupt": 0.02}, "limit 100000 duplicate 1% corrupt 2%"),
+        ({"delay_ns": 1_000_000, "reorder": 0.25}, "limit 100000 delay 1000us reorder 25%"),
+        ({"rate": 1_000_000}, "limit 43 rate 1000000bit -14"),  # 64 kB, in packets of 1500 octets
+        (
+            {"rate": 10_000_000, "delay_ns": 120_000_000},
+            "limit 184 delay 120000us rate 10000000bit -14",
+        ),  # 125 kB; 150 kB on their way
     ],
 )
 def test_words(rule, words):
     assert " ".join(netem.arguments(rule)) == words
 
 
-def run(program, octets, mark=0):
+def test_all_that_tc_is_told():
+    text = netem.batch("eth0", {"delay_ns": 50_000_000}, ["10.0.0.3"], clsact=False)
+    lines = re.sub(r"bytecode '[^']*'", "bytecode …", text).splitlines()
+    assert lines == [
+        "qdisc add dev lab-shaper1 root netem limit 100000 delay 50000us",
+        "qdisc add dev lab-shaper1 clsact",
+        "filter add dev lab-shaper1 ingress protocol all prio 7162 bpf bytecode … action mirred egress redirect dev lab-shaper1",
+        "qdisc add dev lab-shaper0 clsact",
+        "filter add dev lab-shaper0 ingress protocol all prio 7162 bpf bytecode … action mirred egress redirect dev eth0",
+        "qdisc add dev eth0 clsact",
+        "filter add dev eth0 egress protocol all prio 7162 bpf bytecode … action mirred egress redirect dev lab-shaper0",
+    ]
+    assert "qdisc add dev eth0 clsact" not in netem.batch("eth0", {"delay_ns": 1}, [], clsact=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "counts"),
+    [
+        ("", {}),
+        ("[]", {}),
+        ('[{"kind": "noqueue"}]', {}),
+        (
+            '[{"kind": "netem", "bytes": 1140, "packets": 10, "drops": 3, "qlen": 2}]',
+            {"seen": 15, "octets": 1000, "sent": 10, "lost": 3, "held": 2},
+        ),
+    ],
+)
+def test_what_it_counted(monkeypatch, told, counts):
+    monkeypatch.setattr(netem, "sh", lambda *_, **__: told)
+    assert netem.facts() == counts
+
+
+def run(program, octets, mark=0, kind=0):
     """Run a program of the classic BPF (as tc would) on a frame; return what it gives."""
     at, value = 0, 0
     while True:
@@ -82,6 +121,8 @@ def run(program, octets, mark=0):
             return operand
         if code == 0x20 and operand == 0xFFFFF000 + 20:
             value = mark
+        elif code == 0x20 and operand == 0xFFFFF000 + 4:
+            value = kind
         elif code in (0x20, 0x28, 0x30):
             form = {0x20: "!I", 0x28: "!H", 0x30: "!B"}[code]
             value = struct.unpack_from(form, octets, operand)[0]
@@ -125,6 +166,7 @@ class TestPrograms:
         assert run(program, frame("fd00::2", "fd00::3"))
         assert run(program, frame("fd00::2", "fd00::9"))
         assert run(program, echo())
+        assert not run(program, frame(target="10.0.0.3"), kind=3)  # it has been through
         for other in (frame(target="10.0.0.4"), frame("fd00::2", "fd00::4"), solicitation(), self.ARP):
             assert not run(program, other)
 
@@ -141,4 +183,7 @@ def test_a_cut_is_one_transaction_over_a_table_of_its_own():
     assert text.startswith("table inet labctl\ndelete table inet labctl\n")
     assert "ip saddr 10.0.0.3 drop" in text
     assert "ip6 saddr fd00::3 drop" in text
-    assert 'iifname != "lo" drop' in cut.program([], everything=True)
+    assert "output" not in text
+    crashed = cut.program([], crashed=True)
+    assert 'hook prerouting priority raw; policy accept;\n    iifname != "lo" drop' in crashed
+    assert 'hook output priority raw; policy accept;\n    oifname != "lo" drop' in crashed

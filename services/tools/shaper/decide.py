@@ -109,7 +109,8 @@ class Stream:
         if effect.jitter_ns:
             self._jitter = generator("jitter")
         chance = self._copies or self._lost or self._corrupt or self._early or self._jitter
-        self.always = None if chance else Fate(delay_ns=effect.delay_ns)
+        self._usual = Fate(delay_ns=effect.delay_ns)
+        self.always = None if chance else self._usual
 
     def decide(self) -> Fate:
         """Return the fate of the next packet. Every property draws for every packet, so none shifts another."""
@@ -127,6 +128,8 @@ class Stream:
             if chance < self._effect.corrupt:
                 place = where
         early = bool(self._early and self._early())
+        if copies == 1 and place is None and not early and not self._jitter:
+            return self._usual
         delay = self._effect.delay_ns
         if self._jitter:
             delay = max(0, delay + self._deviation(self._jitter))

@@ -43,10 +43,9 @@ class Engine:
         """Begin without a rule; `send` puts a frame on the wire."""
         self.send = send
         self.rules = Rules()
-        self.held: list[tuple[int, int, int, bytes]] = []
+        self.held: list[tuple[int, int, int, bytes, Rule | None]] = []
         self.log: deque[Event] = deque(maxlen=LOGGED)
         self.late: deque[int] = deque(maxlen=1000)
-        self.waited: deque[int] = deque(maxlen=1000)
         self.refused = 0
         self._flows: dict[bytes, Flow | None] = {}
         self._count = 0
@@ -93,22 +92,25 @@ class Engine:
             if packet is None or not rule.fits(packet) or not rule.is_meant():
                 continue
             rule.counts["seen"] += 1
-            extra += rule.effect.delay_ns
-            verdict, by = "delayed", rule.ident
             fate = rule.stream(flow.key).decide()
+            extra += fate.delay_ns
             if fate.copies == 0:
                 rule.counts["lost"] += 1
                 self.log.append((now, 0, "lost", rule.ident, frame[:SNAP]))
                 return None
-            if rule.effect.corrupt_octet or fate.place is not None:
-                octet = rule.effect.corrupt_octet
+            became = "delayed" if fate.delay_ns else ""
+            octet, whole = rule.effect.corrupt_octet, frame
+            if octet or fate.place is not None:
                 frame = flipped_octet(frame, octet) if octet else flipped(frame, fate.place or 0)
+            if frame != whole:  # it has that octet
                 rule.counts["corrupted"] += 1
-                verdict = "corrupted"
+                became = "corrupted"
             if fate.copies > 1:
                 rule.counts["duplicated"] += 1
-                verdict = "duplicated"
+                became = "duplicated"
                 self._hold(now, now + extra, frame, rule)
+            if became:
+                verdict, by = became, rule.ident
         return frame, extra, verdict, by
 
     def _shape(self, rule: Rule, key: str, frame: bytes, now: int, extra: int, verdict: str, by: str) -> None:
@@ -161,7 +163,7 @@ class Engine:
             self.refused += 1
         else:
             self._count += 1
-            heapq.heappush(self.held, (due, self._count, now, frame))
+            heapq.heappush(self.held, (due, self._count, now, frame, rule))
 
     def _find(self, key: bytes, frame: bytes) -> Flow | None:
         packet = parse(frame)
@@ -174,26 +176,25 @@ class Engine:
         """Send all that is due."""
         held, pop, send = self.held, heapq.heappop, self.send
         while held and held[0][0] <= now:
-            due, _, seen, frame = pop(held)
+            due, _, seen, frame, rule = pop(held)
             send(frame)
             self.late.append(now - due)
-            self.waited.append(now - seen)
+            if rule:
+                rule.waited.append(now - seen)
 
     def flush(self) -> None:
         """Send all that is held, due or not."""
         self.release(1 << 63)
 
     def facts(self) -> dict[str, Any]:
-        """Return what was counted, by rule, and how late what was held was sent, in microseconds."""
+        """Return what was counted, by rule, and how late what was held was sent (by this machine's doing), in microseconds."""
         late = sorted(self.late)
-        waited = sorted(self.waited)
         return {
-            "rules": {rule.ident: rule.counts | {"matched": rule.matched} for rule in self.rules.rules},
+            "rules": {rule.ident: rule.facts() for rule in self.rules.rules},
             "held": len(self.held),
             "late_us": {name: late[int(len(late) * part)] // 1000 for name, part in (("p50", 0.5), ("p99", 0.99))}
             if late
             else {},
-            "waited_us": waited[len(waited) // 2] // 1000 if waited else 0,
             "refused": self.refused,
         }
 
@@ -318,3 +319,21 @@ class Lines:
         self.closed = not octets
         *lines, self._rest = (self._rest + octets).split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def ask(self, request: dict[str, Any], patience: float) -> dict[str, Any] | None:
+        """Return the far end's answer to a request; None where none comes within `patience` seconds."""
+        deadline = time.monotonic() + patience
+        with contextlib.suppress(OSError):
+            self._conn.setblocking(True)
+            self._conn.sendall(json.dumps(request).encode() + b"\n")
+            self._conn.setblocking(False)
+            while select.select([self._conn], (), (), max(0, deadline - time.monotonic()))[0]:
+                for answer in self.read():
+                    return answer
+                if self.closed:
+                    break
+        return None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._conn.close()

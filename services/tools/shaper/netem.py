@@ -1,22 +1,45 @@
-"""The kernel's own emulator, where it has one: a qdisc `netem` on an intermediate device, through which a filter leads what is meant.
+"""The kernel's own emulator, where it has one: a qdisc `netem` on the far end of the veth pair, through which a filter leads what is meant.
 
-It keeps no seed that another machine repeats, and sees superpackets rather than packets. So it is chosen by itself where nothing is left
-to chance and nothing is counted, which is a plain delay; there it does the same as the engine, for less. `--backend netem` asks for more.
+    device → filter → near end → far end, which sends it back through netem → near end → device again, where the filter lets it pass
+
+The near end has no offloads, so netem too sees packets as on a wire, not superpackets. But its chance is its own: no seed repeats it on
+another machine, and it counts its buffer in packets. So it is chosen by itself where nothing is left to chance and nothing is counted,
+which is a plain delay; there it does the same as the engine, for less. `--backend netem` asks for more.
 """
 
+import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
-from services.tools.shaper.plumbing import ANY_LENGTH, PRIO, PlumbingError, bytecode, has_clsact, restore, sh
+from services.tools.shaper.decide import BUFFER_SECONDS, MIN_BUFFER
+from services.tools.shaper.frames import ETHERNET
+from services.tools.shaper.plumbing import (
+    ANY_LENGTH,
+    FAR,
+    NEAR,
+    PRIO,
+    PlumbingError,
+    bytecode,
+    diversion,
+    has_clsact,
+    lay,
+    restore,
+    sh,
+    take_up,
+)
 
-DEVICE, PROBE = "lab-netem0", "lab-netem9"
+PROBE = "lab-probe0"
 LIMIT = 100_000  # packets; the default of 1000 is 80 Mbit/s at 150 ms
+PACKET = 1500  # octets; netem's limit is in packets, which are of this length where a line is busy
+DRAINED = 5.0  # seconds at most for what it holds, when it ends
 PLAIN = {"delay_ns"}
 KNOWN = {"delay_ns", "jitter_ns", "distribution", "loss", "gemodel", "duplicate", "reorder", "corrupt", "rate"}
 NO_EFFECT = {"ident", "to", "seed", "since", "until", "left", "backend"}
 LOAD, HALF, BYTE, EQUALS, LEAST, GIVE = 0x20, 0x28, 0x30, 0x15, 0x35, 0x06
+PACKET_TYPE = 0xFFFFF000 + 4  # 0: this host's own; else a device has received it, which here is the pair
 
 
 def wanted(rules: Sequence[Mapping[str, Any]]) -> str:
@@ -40,7 +63,7 @@ def is_there() -> bool:
     """Try it: whether this kernel takes a netem of a known delay, and tells of it afterwards. Modules may be there and not do."""
     sh("ip", "link", "del", PROBE, ok=True)
     try:
-        sh("ip", "link", "add", PROBE, "type", "ifb")
+        sh("ip", "link", "add", PROBE, "type", "veth", "peer", "name", f"{PROBE}p")
         sh("tc", "qdisc", "add", "dev", PROBE, "root", "netem", "delay", "40ms")
         return "delay 40ms" in sh("tc", "qdisc", "show", "dev", PROBE)
     except PlumbingError:
@@ -51,7 +74,7 @@ def is_there() -> bool:
 
 def arguments(rule: Mapping[str, Any]) -> list[str]:
     """Return a rule in tc's words."""
-    words = ["limit", str(LIMIT)]
+    words = ["limit", str(_limit(rule))]
     if rule.get("delay_ns"):
         words += ["delay", f"{rule['delay_ns'] / 1000:g}us"]
         if rule.get("jitter_ns"):
@@ -67,8 +90,16 @@ def arguments(rule: Mapping[str, Any]) -> list[str]:
             words += [name, _percent(rule[name])]
     if rule.get("rate"):
         words += ["rate", f"{rule['rate']}bit", "-14"]  # less Ethernet's header: octets count from the IP header on
-    chance = set(rule) & {"loss", "gemodel", "duplicate", "corrupt", "reorder", "jitter_ns"}
-    return [*words, "seed", str(rule.get("seed", 1))] if chance else words
+    return words
+
+
+def _limit(rule: Mapping[str, Any]) -> int:
+    """Return how many packets netem may hold: those that wait for the line, and those that are on their way."""
+    if not rule.get("rate"):
+        return LIMIT
+    octets = max(MIN_BUFFER, rule["rate"] / 8 * BUFFER_SECONDS)
+    octets += rule["rate"] / 8 * (rule.get("delay_ns", 0) + rule.get("jitter_ns", 0)) / 1e9
+    return int(octets // PACKET + 1)
 
 
 def _percent(share: float) -> str:
@@ -76,10 +107,14 @@ def _percent(share: float) -> str:
 
 
 def leads(addresses: Sequence[str]) -> list[tuple[int, int, int, int]]:
-    """Return a program that matches what goes to these addresses, or IP at all where there are none, less neighbour discovery."""
+    """Return a program that matches what goes to these addresses, or IP at all where there are none.
+
+    Less neighbour discovery, and less what has been through.
+    """
     four = [int(ip_address(item)) for item in addresses if ":" not in item]
     six = [int(ip_address(item)) for item in addresses if ":" in item]
-    parts: list[Any] = [(HALF, 12), (EQUALS, 0x0800, "four", None), (EQUALS, 0x86DD, None, "nothing")]
+    parts: list[Any] = [(LOAD, PACKET_TYPE), (EQUALS, 0, None, "nothing")]
+    parts += [(HALF, 12), (EQUALS, 0x0800, "four", None), (EQUALS, 0x86DD, None, "nothing")]
     parts += [
         (BYTE, 20),
         (EQUALS, 58, None, "six"),
@@ -117,37 +152,51 @@ def _assembled(parts: Sequence[Any]) -> list[tuple[int, int, int, int]]:
     return program
 
 
+def batch(device: str, rule: Mapping[str, Any], addresses: Sequence[str], *, clsact: bool) -> str:
+    """Return what tc is told: all of it but the veth pair.
+
+    Args:
+        clsact: whether `device` has that qdisc.
+    """
+    every = f"ingress protocol all prio {PRIO} bpf bytecode '{bytecode([(GIVE, 0, 0, ANY_LENGTH)])}'"
+    back = "".join(
+        f"qdisc add dev {end} clsact\nfilter add dev {end} {every} action mirred egress redirect dev {to}\n"
+        for end, to in ((FAR, FAR), (NEAR, device))
+    )
+    netem = f"qdisc add dev {FAR} root netem {' '.join(arguments(rule))}\n"
+    return netem + back + diversion(device, leads(addresses), clsact=clsact)
+
+
 def put(device: str, rule: Mapping[str, Any], addresses: Sequence[str]) -> None:
     """Do what a rule says to what leaves `device` for these addresses.
 
     Raises:
         PlumbingError: the kernel does not take it; nothing is left then.
     """
-    take_away(device)
     try:
-        sh(
-            "ip",
-            "-batch",
-            "-",
-            text=f"link add {DEVICE} type ifb\nlink set {DEVICE} txqueuelen 10000\nlink set {DEVICE} up\n",
-        )
-        sh("tc", "qdisc", "add", "dev", DEVICE, "root", "netem", *arguments(rule))
-        lead(device, addresses)
+        lay(device)
+        sh("tc", "-batch", "-", text=batch(device, rule, addresses, clsact=has_clsact(device)))
     except PlumbingError:
         take_away(device)
         raise
 
 
-def lead(device: str, addresses: Sequence[str]) -> None:
-    """Lead what goes to these addresses through the intermediate device."""
-    qdisc = "" if has_clsact(device) else f"qdisc add dev {device} clsact\n"
-    action = f"action mirred egress redirect dev {DEVICE}"
-    match = f"bpf bytecode '{bytecode(leads(addresses))}'"
-    sh("tc", "-batch", "-", text=f"{qdisc}filter add dev {device} egress protocol all prio {PRIO} {match} {action}\n")
+def facts() -> dict[str, int]:
+    """Return what it counted: packets seen, sent and lost, and how many it holds. Empty where it is not there."""
+    found = json.loads(sh("tc", "-s", "-j", "qdisc", "show", "dev", FAR, "root", ok=True) or "[]")
+    for qdisc in found:
+        if qdisc.get("kind") == "netem":
+            sent, lost, held = qdisc["packets"], qdisc["drops"], qdisc["qlen"]
+            octets = qdisc["bytes"] - sent * ETHERNET
+            return {"seen": sent + lost + held, "octets": octets, "sent": sent, "lost": lost, "held": held}
+    return {}
 
 
 def take_away(device: str) -> None:
-    """Take the filter and the intermediate device away."""
+    """Let traffic flow by itself, and take the pair away once netem has sent what it holds."""
     with suppress(PlumbingError):
         restore(device)
-    sh("ip", "link", "del", DEVICE, ok=True)
+    deadline = time.monotonic() + DRAINED
+    while facts().get("held") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    take_up()

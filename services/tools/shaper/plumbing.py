@@ -8,15 +8,18 @@ before the engine sees them: loss is per packet, and a flipped bit is found. A f
 sent it; were it held in the host's own queue, TCP would stop at two packets (1 Mbit/s through 50 ms).
 """
 
+import fcntl
 import json
 import re
+import socket
+import struct
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 NEAR, FAR = "lab-shaper0", "lab-shaper1"
 PRIO = "7162"  # of our filter: not one that anybody else would choose
 JUMBO = 9000
+SIOCGIFMTU = 0x8921
 OFFLOADS = ("tso", "gso", "tx", "sg", "tx-udp-segmentation", "gro")
 ANY_LENGTH = 0xFFFFFFFF  # what a classifier returns for a match
 
@@ -94,7 +97,9 @@ def lay(device: str) -> None:
 
 def mtu(device: str) -> int:
     """Return a device's MTU, in octets."""
-    return int(Path(f"/sys/class/net/{device}/mtu").read_text())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as conn:  # /sys shows the namespace that mounted it
+        told = fcntl.ioctl(conn, SIOCGIFMTU, struct.pack("16s16x", device.encode()))
+    return int(struct.unpack_from("=16xi", told)[0])
 
 
 def divert(device: str, mark: int) -> None:
@@ -103,18 +108,30 @@ def divert(device: str, mark: int) -> None:
     Raises:
         PlumbingError: the kernel has no clsact, cls_bpf or mirred.
     """
-    qdisc = "" if has_clsact(device) else f"qdisc add dev {device} clsact\n"
-    match = f"bpf bytecode '{bytecode(passes_by(mark))}'"
+    sh("tc", "-batch", "-", text=diversion(device, passes_by(mark), clsact=has_clsact(device)))
+
+
+def diversion(device: str, program: Sequence[tuple[int, int, int, int]], *, clsact: bool) -> str:
+    """Return what tc is told to send into the veth pair what leaves by `device` and matches a program.
+
+    Args:
+        clsact: whether `device` has that qdisc.
+    """
+    qdisc = "" if clsact else f"qdisc add dev {device} clsact\n"
+    match = f"bpf bytecode '{bytecode(program)}'"
     action = f"action mirred egress redirect dev {NEAR}"
-    sh("tc", "-batch", "-", text=f"{qdisc}filter add dev {device} egress protocol all prio {PRIO} {match} {action}\n")
+    return f"{qdisc}filter add dev {device} egress protocol all prio {PRIO} {match} {action}\n"
 
 
 def restore(device: str) -> None:
     """Let what leaves the host leave it directly again; a qdisc that others filter with stays."""
     if not has_clsact(device):
         return
-    sh("tc", "filter", "del", "dev", device, "egress", "prio", PRIO, ok=True)
-    others = sh("tc", "filter", "show", "dev", device, "egress") + sh("tc", "filter", "show", "dev", device, "ingress")
+    ours = f"filter del dev {device} egress prio {PRIO}\n"
+    others = sh(
+        "tc", "-force", "-batch", "-", ok=True,
+        text=f"{ours}filter show dev {device} egress\nfilter show dev {device} ingress\n",
+    )  # fmt: skip
     if not others.strip():
         sh("tc", "qdisc", "del", "dev", device, "clsact", ok=True)
 

@@ -4,6 +4,7 @@ Two kinds. A rule with `nth` counts the packets that it matches and acts on some
 the first that matches a packet is its one: the more a rule asks for, the earlier it is asked.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,13 +43,18 @@ class Rule:
     def __post_init__(self) -> None:
         self.counts = dict.fromkeys(COUNTERS, 0)
         self.matched = 0
+        self.waited: deque[int] = deque(maxlen=1000)  # how long packets were held lately, ns
         self.line = Transmitter(self.effect.rate, self.effect.buffer) if self.effect.rate else None
         self._streams: dict[str, Stream] = {}
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> "Rule":
         """Read a rule as labctl sends it."""
-        own = {name: facts[name] for name in ("ident", "to", "proto", "port", "of", "seed", "since") if facts.get(name)}
+        own = {
+            name: facts[name]
+            for name in ("ident", "to", "proto", "port", "of", "seed", "since")
+            if facts.get(name) is not None
+        }
         nth = tuple((int(first), int(last)) for first, last in facts.get("nth") or ())
         return cls(**own, nth=nth, effect=Effect.of(dict(facts)))
 
@@ -78,6 +84,14 @@ class Rule:
         """Count a packet that matches, and tell whether its number is meant."""
         self.matched += 1
         return any(first <= self.matched <= last for first, last in self.nth)
+
+    def facts(self) -> dict[str, int]:
+        """Return what was counted, and the median of how long packets were held lately, in microseconds."""
+        waited = sorted(self.waited)
+        return self.counts | {
+            "matched": self.matched,
+            "waited_us": waited[len(waited) // 2] // 1000 if waited else 0,
+        }
 
     def stream(self, key: str) -> Stream:
         """Return what decides for a stream."""

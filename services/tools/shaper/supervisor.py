@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from services.tools.proxy.keeper import Keeper
 from services.tools.shaper import cut, engine, netem, plumbing
 from services.tools.shaper.engine import MARK
 
 ENGINE_ANSWERS = 5.0  # seconds
 ENGINE_FLUSHES = 5.0
-CRASHED = " (crashed)"  # behind the name of a host that is cut off for as long as it is down
 
 
 class Supervisor:
@@ -46,16 +46,19 @@ class Supervisor:
         self.kept: list[Any] = []  # events of engines that are no more
         self.ended = ""  # why the engine is no more
         self._pid = 0
-        self._control: socket.socket | None = None
+        self._has_cut = True  # as far as is known
+        self._led: object = None  # what netem does, and to whom
         self._lines: engine.Lines | None = None
         self._clean()
+        self.proxy = Keeper(own)
 
     # -- verbs --------------------------------------------------------------------------------------------------------
 
     def apply(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Put exactly these rules and cuts in force."""
+        """Put exactly these rules, cuts and changed replies in force."""
         now = time.monotonic()
         self.hosts = request.get("hosts") or self.hosts
+        self.proxy.apply([self._timed(rule, now) for rule in request.get("replies", self.proxy.rules)], self.hosts)
         before, self.rules = self.rules, [self._timed(rule, now) for rule in request.get("rules", self.rules)]
         try:
             self.backend = self._choose()
@@ -73,20 +76,32 @@ class Supervisor:
         """Return what is in force, and what was measured."""
         now = time.monotonic()
         there = plumbing.find_device(self.addresses) == self.device
-        rules = [rule | {"left": round(rule["until"] - now, 3)} if rule.get("until") else rule for rule in self.rules]
-        facts = self._ask({"do": "facts"}) if self._pid and there else {}
+        rules, replies = (
+            [rule | {"left": round(rule["until"] - now, 3)} if rule.get("until") else rule for rule in some]
+            for some in (self.rules, self.proxy.rules)
+        )
+        facts = self._measured() if there else {}
         return {
             "host": self.own,
             "backend": self.backend,
             "netem": self.has_netem,
             "stale": not there,
             "rules": rules,
+            "replies": replies,
+            "replied": self.proxy.facts(),
             "cut": {name: round(until - now, 3) if until else None for name, until in self.cuts.items()},
             "measured": {key: value for key, value in facts.items() if key != "done"},
             "hosts": self.hosts,
-            "ended": self.ended,
+            "ended": self.ended or self.proxy.ended,
             "engine": self._pid,
+            "proxy": self.proxy.pid,
         }
+
+    def _measured(self) -> dict[str, Any]:
+        if self._pid:
+            return self._ask({"do": "facts"})
+        counts = netem.facts() if self._led else {}
+        return {"rules": {self.rules[0]["ident"]: counts}, "held": counts["held"], "overrun": 0} if counts else {}
 
     def events(self) -> dict[str, Any]:
         """Return what became of each packet lately."""
@@ -105,21 +120,33 @@ class Supervisor:
             if self.backend == "netem" and self.rules:
                 if self._pid:
                     self._stop()
-                to = self.rules[0].get("to", "")
-                netem.put(self.device, self.rules[0], self.hosts.get(to, ()) if to else ())
+                self._lead(self.rules[0])
             elif self.rules:
                 if not self._pid:
-                    netem.take_away(self.device)
+                    self._lead(None)
                     self._start()
                 self._ask({"do": "rules", "rules": self.rules, "hosts": self.hosts, "own": self.own})
             elif self._pid:
                 self._stop()
             else:
-                netem.take_away(self.device)
-        except plumbing.PlumbingError:
+                self._lead(None)
+        except (plumbing.PlumbingError, OSError):
             self.rules, self.cuts = [], {}
             self._clean()
             raise
+
+    def _lead(self, rule: Mapping[str, Any] | None) -> None:
+        """Have netem do a rule, or nothing; what it does already goes on undisturbed."""
+        addresses = self.hosts.get(rule["to"], ()) if rule and rule.get("to") else ()
+        led = ([*addresses], netem.arguments(rule)) if rule else None
+        if led == self._led:
+            return
+        if self._led:
+            netem.take_away(self.device)
+            self._led = None
+        if rule:
+            netem.put(self.device, rule, addresses)
+            self._led = led
 
     def _choose(self) -> str:
         """Return what is to do the rules: the kernel where it can do the same, else the engine.
@@ -133,15 +160,21 @@ class Supervisor:
         if self.has_netem is None:
             self.has_netem = netem.is_there()
         if asked == "netem" and not self.has_netem:
-            raise plumbing.PlumbingError("this kernel has no netem (sch_netem, ifb); the shaper does without")
+            raise plumbing.PlumbingError("this kernel has no netem (sch_netem); the shaper does without")
         return "netem" if self.has_netem else "shaper"
 
     def _enforce_cuts(self) -> None:
         if self.cuts:
-            sources = [address for name in self.cuts for address in self.hosts.get(name.removesuffix(CRASHED), ())]
-            cut.cut(sources, everything=cut.ALL in self.cuts)
-        elif cut.is_cut():
+            sources = [address for name in self.cuts for address in self.hosts.get(name, ())]
+            self._has_cut = True
+            cut.cut(sources, crashed=cut.CRASHED in self.cuts)
+        elif self._has_cut:
+            self._mend()
+
+    def _mend(self) -> None:
+        if cut.is_cut():
             cut.mend()
+        self._has_cut = False
 
     def _start(self) -> None:
         """Start the engine, and send the host's traffic through it once it reads."""
@@ -152,7 +185,7 @@ class Supervisor:
             _be_the_engine(ours, theirs, self.device)
         theirs.close()
         ours.setblocking(False)
-        self._pid, self._control, self._lines, self.ended = pid, ours, engine.Lines(ours), ""
+        self._pid, self._lines, self.ended = pid, engine.Lines(ours), ""
         self._ask({"do": "facts"})  # it reads now
         plumbing.divert(self.device, MARK)
 
@@ -172,9 +205,9 @@ class Supervisor:
                     os.kill(self._pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
-        if self._control:
-            self._control.close()
-        self._pid, self._control, self._lines = 0, None, None
+        if self._lines:
+            self._lines.close()
+        self._pid, self._lines = 0, None
 
     def _clean(self) -> None:
         """Take back all that is ours, whoever left it."""
@@ -182,10 +215,10 @@ class Supervisor:
             plumbing.restore(self.device)
         self._reap(kill=True)
         plumbing.take_up()
-        netem.take_away(self.device)
+        self._led = None
         with suppress(plumbing.PlumbingError):
-            if cut.is_cut():
-                cut.mend()
+            if self._has_cut:
+                self._mend()
 
     def _ask(self, request: dict[str, Any], patience: float = ENGINE_ANSWERS) -> dict[str, Any]:
         """Ask the engine, and return its answer.
@@ -193,19 +226,12 @@ class Supervisor:
         Raises:
             PlumbingError: it does not answer.
         """
-        if self._control is None or self._lines is None:
+        if self._lines is None:
             raise plumbing.PlumbingError("there is no engine")
-        deadline = time.monotonic() + patience
-        with suppress(OSError):
-            self._control.setblocking(True)
-            self._control.sendall(json.dumps(request).encode() + b"\n")
-            self._control.setblocking(False)
-            while select.select([self._control], (), (), max(0, deadline - time.monotonic()))[0]:
-                for answer in self._lines.read():
-                    return answer
-                if self._lines.closed:
-                    break
-        raise plumbing.PlumbingError("the engine does not answer")
+        answer = self._lines.ask(request, patience)
+        if answer is None:
+            raise plumbing.PlumbingError("the engine does not answer")
+        return answer
 
     # -- what happens by itself ---------------------------------------------------------------------------------------
 
@@ -218,11 +244,12 @@ class Supervisor:
             self._reap(kill=False)
             plumbing.take_up()
             self.rules = []
+        self.proxy.check()
 
     def next_end(self) -> float | None:
         """Return when the next rule or cut ends, by the monotonic clock."""
-        ends = [rule["until"] for rule in self.rules if rule.get("until")]
-        return min([*ends, *(until for until in self.cuts.values() if until)], default=None)
+        ends = [rule["until"] for rule in (*self.rules, *self.proxy.rules) if rule.get("until")]
+        return min([*ends, *(until for until in (*self.cuts.values(), self.proxy.next_end()) if until)], default=None)
 
     def expire(self) -> None:
         """Lift what has had its time."""
@@ -232,13 +259,19 @@ class Supervisor:
         if (rules, cuts) != (self.rules, self.cuts):
             self.rules, self.cuts = rules, cuts
             self._enforce()
+        replies = [rule for rule in self.proxy.rules if not rule.get("until") or rule["until"] > now]
+        if replies != self.proxy.rules:
+            self.proxy.apply(replies, self.hosts)
+        self.proxy.expire()
 
     def close(self) -> None:
         """Take everything back."""
         with suppress(plumbing.PlumbingError):
             if self._pid:
                 self._stop()
+            self._lead(None)
         self._clean()
+        self.proxy.close()
 
 
 def _be_the_engine(ours: socket.socket, theirs: socket.socket, device: str) -> None:
