@@ -6,8 +6,8 @@ What does not hold raises `AssertionError`, with its evidence. The words and the
 from dataclasses import dataclass
 from typing import Any
 
-from labctl.wire.expect import Count, Expectation, Verdict, judge
-from labctl.wire.ladder import lay_out
+from labctl.wire.evidence import evidence
+from labctl.wire.expect import Count, Expectation, expectation_of, judge
 from labctl.wire.model import Trace
 from labctl.wire.terminal import TextLadder
 
@@ -33,6 +33,15 @@ class Wire:
         """Return the UDP conversations between two ends."""
         return Talk(self.trace, source, target, "UDP", self.since_ns)
 
+    def check(self, what: str, source: str = "", target: str = "", **more: Any) -> "Wire":
+        """Hold any word of the vocabulary against the trace, such as `check("packets", kind="ARP", count={"least": 2})`.
+
+        Its particulars are called as in scenario files (`expectation_of`).
+        """
+        told = {"source": source, "target": target} | more
+        hold(expectation_of(what, **told), self.trace, self.since_ns)
+        return self
+
 
 @dataclass(frozen=True)
 class Talk:
@@ -52,6 +61,12 @@ class Talk:
         """An end (the source, where none is named) sends octets, with a text in them."""
         return self.check("data", by=by, contains=text or ())
 
+    def says(
+        self, text: str = "", by: str = "", *, equals: str = "", matches: str = "", times: int | None = None
+    ) -> "Talk":
+        """An end says a line of its protocol, with a text in it, of these words, or that matches a regular expression."""
+        return self.check("line", by=by, contains=text or (), equals=equals, matches=matches, count=_exactly(times))
+
     def closes_first(self, host: str) -> "Talk":
         """An end closes first, and the connection is closed in order."""
         return self.check("close", by=host)
@@ -68,9 +83,29 @@ class Talk:
         """An end sends something again."""
         return self.check("retransmission", by=host, count=_exactly(times))
 
+    def retransmits_fast(self, host: str = "", times: int | None = None) -> "Talk":
+        """An end sends something again because ACKs showed a gap."""
+        return self.check("fast_retransmission", by=host, count=_exactly(times))
+
     def never_retransmits(self, host: str = "") -> "Talk":
         """Nothing is sent twice."""
         return self.check("no_retransmission", by=host)
+
+    def closes_window(self, host: str = "") -> "Talk":
+        """An end says that it can take nothing more."""
+        return self.check("zero_window", by=host)
+
+    def keeps_alive(self, host: str = "", times: int | None = None) -> "Talk":
+        """An end asks over an idle connection whether the other one is there."""
+        return self.check("keep_alive", by=host, count=_exactly(times))
+
+    def turns(self, times: int, by: str = "") -> "Talk":
+        """An end asks and is answered so often; TCP's handshake is one."""
+        return self.check("round_trips", by=by, count=_exactly(times))
+
+    def is_unreachable(self) -> "Talk":
+        """ICMP says that what was sent could not be delivered."""
+        return self.check("unreachable")
 
     def reaches(self, state: str, host: str = "") -> "Talk":
         """An end reaches a TCP state, such as `TIME-WAIT`."""
@@ -89,19 +124,17 @@ class Talk:
         near, far = (self.source, self.target)
         if by and by != near:  # the other end does it
             near, far = by, self.source if by in (self.target, self.target.rpartition(":")[0]) else self.target
-        verdict = judge(Expectation(what, near, far, transport=self.transport, **more), self.trace, self.since_ns)
-        if not verdict.met:
-            raise AssertionError(evidence(verdict, self.trace))
+        hold(expectation_of(what, source=near, target=far, transport=self.transport, **more), self.trace, self.since_ns)
         return self
 
 
-def evidence(verdict: Verdict, trace: Trace) -> str:
-    """Return why an expectation is not met, with the ladder of the conversations that its frames are in."""
-    numbers = {trace.of.get(frame, 0) for frame in verdict.frames} - {0}
-    if not numbers:
-        return str(verdict)
-    ladder = lay_out(trace, conversations=numbers)
-    return "\n".join([str(verdict), *TextLadder(WIDTH, colour=False).draw(ladder)])
+def hold(expectation: Expectation, trace: Trace, since_ns: int) -> None:
+    """Raise AssertionError, with the evidence, where a trace does not show what is expected."""
+    verdict = judge(expectation, trace, since_ns)
+    if not verdict.met:
+        ladder = evidence(verdict, trace)
+        drawn = TextLadder(WIDTH, colour=False).draw(ladder) if ladder else ()
+        raise AssertionError("\n".join([str(verdict), *drawn]))
 
 
 def _exactly(count: int | None) -> Count | None:

@@ -1,9 +1,7 @@
-"""What a capture file holds, as plain values; `read_capture` takes pcapng and classic pcap, whole or broken."""
+"""What a capture file holds, as plain values."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from labctl.wire.pause import no_collection
 
 ETHERNET, RAW_IP, LINUX_SLL, LINUX_SLL2 = 1, 101, 113, 276  # link types, https://www.tcpdump.org/linktypes.html
 
@@ -66,25 +64,3 @@ class Capture:
     dropped: int | None = None
     application: str = ""
     problem: str = ""
-
-
-class CaptureError(ValueError):
-    """The octets are no capture file at all."""
-
-
-def read_capture(octets: bytes) -> Capture:
-    """Return what a capture file holds; one that is broken off is read as far as it goes, and `problem` says where it ends.
-
-    Raises:
-        CaptureError: the octets begin like no capture file that is known here.
-    """
-    from labctl.wire import pcap, pcapng  # each knows this module
-
-    magic = octets[:4]
-    with no_collection():
-        if magic == pcapng.SECTION_MAGIC:
-            return pcapng.read(octets)
-        if magic in pcap.FORMATS:
-            return pcap.read(octets)
-    kind = "the file is empty" if not octets else f"it begins with {magic.hex(' ')}"
-    raise CaptureError(f"neither pcapng nor pcap: {kind}")

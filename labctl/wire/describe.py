@@ -1,9 +1,13 @@
 """Packets and calls in a few words, for whoever draws them."""
 
+import re
+
 from labctl.wire.model import ACK, FIN, NS, PSH, RST, SYN, Call, Conversation, Packet
+from labctl.wire.packet import IGMP, PROTOCOLS
 
 WHOLE = (1 << 32) - 1
 TEXT = bytes(range(32, 127)) + b"\t\r\n"
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 SHOWN = 48  # octets of a payload that a label quotes
 NOISE = {130, 131, 132, 133, 134, 143}  # ICMPv6: who listens to which group, and where routers are
 
@@ -30,26 +34,35 @@ def _escaped(char: str) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char, "·")
 
 
-def label(packet: Packet, conversation: Conversation | None, most: int = SHOWN) -> str:
-    """Return what a packet is, in a few words: `SYN`, `24 octets "Thank you…"`, `who has 10.0.0.2?`."""
+def label(packet: Packet, conversation: Conversation | None, said: str = "", most: int = SHOWN) -> str:
+    """Return what a packet is, in a few words: `SYN`, `24 octets "Thank you…"`, `who has 10.0.0.2?`.
+
+    Args:
+        packet: what is told of.
+        conversation: which it belongs to.
+        said: what it says in its protocol (`Dialogue.text`), to be told instead of its octets.
+        most: octets that are quoted.
+    """
     if packet.problem:
         return packet.problem
     if packet.kind == "TCP" and packet.source_port is not None and not (packet.fragment and packet.fragment[1]):
-        return _tcp(packet, conversation, most)
+        return _tcp(packet, conversation, said, most)
     if packet.kind == "UDP" and not packet.note:
         return f"{octets_of(packet.payload)} {preview(packet.data, most)}".rstrip()
     return packet.note or f"{packet.kind} {octets_of(packet.payload)}"
 
 
-def _tcp(packet: Packet, conversation: Conversation | None, most: int) -> str:
+def _tcp(packet: Packet, conversation: Conversation | None, said: str, most: int) -> str:
     flags = packet.flags
-    if flags & (SYN | FIN | RST | ACK) == ACK and not packet.payload and conversation is not None:
+    if flags & (SYN | FIN | RST | ACK) == ACK and not packet.payload and not said and conversation is not None:
         return f"ACK {relative_ack(packet, conversation)}"
     words = [name for bit, name in ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST")) if flags & bit]
     if flags & ACK and (flags & SYN or not (words or packet.payload)):
         words.append("ACK" if flags & SYN or conversation is None else f"ACK {relative_ack(packet, conversation)}")
     parts = [", ".join(words)] if words else []
-    if packet.payload:
+    if said:
+        parts.insert(0, said)
+    elif packet.payload:
         parts.insert(0, f"{octets_of(packet.payload)} {preview(packet.data, most)}".rstrip())
     return " + ".join(parts) or "no flags"
 
@@ -88,13 +101,20 @@ def detail(packet: Packet, conversation: Conversation | None) -> str:
 
 def is_noise(packet: Packet) -> bool:
     """Tell whether a packet belongs to a network's housekeeping, not to what its hosts say: group reports, address checks."""
-    return packet.kind == "ICMP" and ((packet.code[0] in NOISE and ":" in packet.source) or packet.source == "::")
+    if packet.kind == "ICMP":
+        return (packet.code[0] in NOISE and ":" in packet.source) or packet.source == "::"
+    return packet.kind == "IP" and packet.note == PROTOCOLS[IGMP]
 
 
-def call_text(call: Call) -> str:
-    """Return a call in a line: `connect(3, tcp-server:12345) = 0`."""
+def call_text(call: Call, hidden: bool = False) -> str:
+    """Return a call in a line: `connect(3, tcp-server:12345) = 0`; `hidden` where its octets hold a password."""
     result = "…" if call.result is None else call.error or str(call.result)
-    return f"{call.name}({call.text}) = {result}"
+    return f"{call.name}({call_arguments(call, hidden)}) = {result}"
+
+
+def call_arguments(call: Call, hidden: bool) -> str:
+    """Return a call's arguments; what stands in quotes, that is its octets, is left out where it is to be hidden."""
+    return QUOTED.sub('"(hidden)"', call.text) if hidden else call.text
 
 
 def duration(seconds: float | None) -> str:

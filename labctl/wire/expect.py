@@ -5,9 +5,9 @@ An expectation that is not met says what was seen instead, with the numbers of t
 
 from labctl.wire.model import Trace
 from labctl.wire.rules import Judge
-from labctl.wire.verdict import Count, Expectation, Verdict, numbers
+from labctl.wire.verdict import SAME, Count, Expectation, Verdict, cited, expectation_of
 
-__all__ = ["Count", "Expectation", "Verdict", "judge"]
+__all__ = ["SAME", "Count", "Expectation", "Verdict", "expectation_of", "judge"]
 
 
 def judge(expectation: Expectation, trace: Trace, since_ns: int = 0, until_ns: int | None = None) -> Verdict:
@@ -28,9 +28,7 @@ def judge(expectation: Expectation, trace: Trace, since_ns: int = 0, until_ns: i
         mine, theirs = _time(verdict, trace), _time(second, trace)
         if (mine <= theirs) if earlier else (mine >= theirs):
             word = "before" if earlier else "after"
-            return Verdict(
-                expectation, False, f"it came {word} {other} (frames {numbers(second.frames)})", verdict.frames
-            )
+            return Verdict(expectation, False, f"it came {word} {other}{cited(second.frames)}", verdict.frames)
     return verdict
 
 

@@ -1,48 +1,72 @@
 """What happened in a conversation, in sentences: rules on its events, each tied to frames and an RFC; silent where none applies."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from labctl.wire.describe import duration, octets_of
-from labctl.wire.model import FIN, NS, Call, Conversation, Event, EventKind, Packet, Side, Trace
+from labctl.wire.dialogue import Dialogue, dialogues_of
+from labctl.wire.model import FIN, NS, Call, Conversation, Event, EventKind, Packet, Side, State, Trace
+from labctl.wire.oneway import directions, one_ways
+from labctl.wire.reasons import PORT_UNREACHABLE, Reason, doubles, lost_of, time_outs_in_a_row, waits, why_reset
+from labctl.wire.retell import retell
+from labctl.wire.sentence import Sentence
+from labctl.wire.shaped import Shaped
+from labctl.wire.shaped import told as told_of
 
+__all__ = ["Sentence", "explain"]
 SHOWN = 4  # events of one kind that are told one by one
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One thing that happened.
-
-    Args:
-        text: the sentence.
-        frames: numbers of the frames that show it.
-        rfc: the section that speaks of it; empty where it is plain counting.
-    """
-
-    text: str
-    frames: tuple[int, ...] = ()
-    rfc: str = ""
-
-    def __str__(self) -> str:
-        word = "frame" if len(self.frames) == 1 else "frames"
-        shown = ", ".join(map(str, self.frames[:6])) + (" …" if len(self.frames) > 6 else "")
-        source = "; ".join(part for part in (f"{word} {shown}" if self.frames else "", self.rfc) if part)
-        return f"{self.text} ({source})" if source else self.text
 
 
 def explain(conversation: Conversation, trace: Trace) -> list[Sentence]:
     """Return the account of a conversation, in the order of the events."""
     calls = [call for call in trace.calls if call.conversation == conversation.number]
     if conversation.kind == "TCP":
-        return list(_Tcp(conversation, calls).sentences())
+        dialogue = dialogues_of(trace).of(conversation)
+        lost = lost_of(conversation, trace)
+        return [*_Tcp(conversation, calls, dialogue, lost).sentences(), *_ways(conversation, trace)]
     if conversation.kind == "UDP":
-        return list(_udp(conversation))
+        return [*_udp(conversation, calls, lost_of(conversation, trace)), *_ways(conversation, trace)]
     return []
 
 
+def _unreachable(conversation: Conversation, calls: Iterable[Call]) -> Iterator[Sentence]:
+    """Tell what ICMP said, and which call heard of it."""
+    packets = {packet.number: packet for packet in conversation.packets}
+    for event in [event for event in conversation.events if event.kind == "unreachable"][:SHOWN]:
+        port = packets[event.frame].code in PORT_UNREACHABLE and next(
+            (side.port for side in conversation.sides if side.host == event.by), None
+        )
+        text = (
+            f"{event.by} answered with ICMP port unreachable: no socket is open on its port {port}"
+            if port
+            else event.text
+        )
+        yield Sentence(f"{text[0].upper() if not port else text[0]}{text[1:]}.", event.frames, event.rfc)
+        told = next((call for call in calls if call.error == "ECONNREFUSED" and event.frame in call.frames), None)
+        if told:
+            yield Sentence(
+                f"{told.host}'s {told.name}() returned ECONNREFUSED for it.", (event.frame,), "RFC 1122 section 4.1.3.3"
+            )
+
+
+def _ways(conversation: Conversation, trace: Trace) -> Iterator[Sentence]:
+    """Tell how long segments were on their way, where the calls of both ends were seen."""
+    if not trace.calls:
+        return
+    for item in directions(conversation, one_ways(trace)):
+        count = len(item.frames)
+        span = "" if count == 1 else f", {duration(item.least)} to {duration(item.most)} for {count} of them"
+        held = f"; of that {item.sender}'s shaper held it {duration(item.held)}" if item.held else ""
+        way = f"From {item.sender}'s call to {item.receiver}'s"
+        yield Sentence(f"{way}, octets were on their way for {duration(item.middle)}{span}{held}.", item.frames)
+
+
 class _Tcp:
-    def __init__(self, conversation: Conversation, calls: list[Call]) -> None:
+    def __init__(
+        self, conversation: Conversation, calls: list[Call], dialogue: Dialogue | None, lost: list[Shaped]
+    ) -> None:
         self.it = conversation
+        self.dialogue = dialogue
+        self.lost = lost
         self.calls = calls
         self.packets = {packet.number: packet for packet in conversation.packets}
 
@@ -52,6 +76,8 @@ class _Tcp:
     def sentences(self) -> Iterator[Sentence]:
         yield from self.opening()
         yield from self.octets()
+        if self.dialogue:
+            yield from retell(self.dialogue)
         yield from self.trouble()
         yield from self.closing()
 
@@ -65,11 +91,11 @@ class _Tcp:
         connect = next((call for call in self.calls if call.name == "connect"), None)
         if connect and connect.seconds is not None and connect.frames:
             how = (
-                "did not wait for it"
+                f"did not wait for the answer: EINPROGRESS after {duration(connect.seconds)}"
                 if connect.error == "EINPROGRESS"
-                else f"returned {connect.error or connect.result}"
+                else f"returned {connect.error or connect.result}, after {duration(connect.seconds)}"
             )
-            yield Sentence(f"{connect.host}'s connect() {how}, after {duration(connect.seconds)}.", connect.frames)
+            yield Sentence(f"{connect.host}'s connect() {how}.", connect.frames)
         for event in self.events("refused"):
             yield Sentence(
                 f"{it.answerer.host} refused: nobody listens on port {it.answerer.port} there.", event.frames, event.rfc
@@ -78,8 +104,7 @@ class _Tcp:
             yield Sentence(
                 f"Nobody answered: {it.opener.host} sent its SYN {len(event.frames)} times.", event.frames, event.rfc
             )
-        for event in self.events("unreachable"):
-            yield Sentence(f"{event.text[0].upper()}{event.text[1:]}.", event.frames, event.rfc)
+        yield from _unreachable(it, self.calls)
 
     def octets(self) -> Iterator[Sentence]:
         told = []
@@ -92,13 +117,14 @@ class _Tcp:
             yield Sentence("; ".join(told) + ".")
 
     def trouble(self) -> Iterator[Sentence]:
-        yield from self.several(("retransmission",), "{by} had no acknowledgment in time, so it sent {what}")
+        yield from self.black_hole()
+        yield from self.repeated()
         yield from self.several(
-            ("fast retransmission",),
+            self.events("fast retransmission"),
             "{by} did not wait for its timer: the other end's ACKs showed a gap, so it sent {what}",
         )
-        yield from self.several(("spurious retransmission",), "{by} sent {what}: needless")
-        yield from self.several(("out of order",), "Segments overtook each other: {what}")
+        yield from self.several(self.events("spurious retransmission"), "{by} sent {what}: needless")
+        yield from self.several(self.events("out of order"), "Segments overtook each other: {what}")
         closed = self.events("zero window")
         if closed:
             opened = next((event for event in self.events("window update") if event.frame > closed[0].frame), None)
@@ -108,15 +134,45 @@ class _Tcp:
             yield Sentence(
                 f"{text}.", tuple(event.frame for event in closed) + ((opened.frame,) if opened else ()), closed[0].rfc
             )
-        yield from self.several(("delayed ack",), "{by} waited before it acknowledged: {what}")
-        yield from self.several(("nagle",), "{by}'s small segment was {what}")
-        alive = self.events("keep-alive")
-        if alive:
+        yield from self.several(self.events("delayed ack"), "{by} waited before it acknowledged: {what}")
+        yield from self.several(self.events("nagle"), "{by}'s small segment was {what}")
+        yield from self.asked("keep-alive", "whether the other end is still there", "RFC 1122 section 4.2.3.6")
+        yield from self.asked("zero window probe", "whether the closed window has opened", "RFC 9293 section 3.8.6.1")
+
+    def asked(self, kind: EventKind, what: str, rfc: str) -> Iterator[Sentence]:
+        """Tell of an end's probes, all in one."""
+        for side in self.it.sides:
+            frames = tuple(event.frame for event in self.events(kind) if event.by == side.host)
+            if frames:
+                times = "once" if len(frames) == 1 else f"{len(frames)} times"
+                yield Sentence(f"{side.host} asked {times} {what}.", frames, rfc)
+
+    def black_hole(self) -> Iterator[Sentence]:
+        """Tell of segments that were too long for the path, where nobody told their sender."""
+        gone = [item for item in self.lost if item.verdict == "too long"]
+        if gone and not self.events("unreachable"):
+            host = next(side.host for side in self.it.sides if side.address == gone[0].packet.source)
+            count = "a segment" if len(gone) == 1 else f"{len(gone)} segments"
+            text = f"{count[0].upper()}{count[1:]} of {host}'s were too long for the path and vanished, and no ICMP told {host}"
+            yield Sentence(f"{text}.", rfc="RFC 2923 section 2.1")
+
+    def repeated(self) -> Iterator[Sentence]:
+        """Tell of what was sent again: for want of an ACK, as a probe, or for no reason that shows."""
+        rows = time_outs_in_a_row(self.it)
+        for row in rows:
+            gaps = waits(self.it, row)
+            times = ", ".join(f"{gap:.2g}" for gap in gaps[:6]) + (", …" if len(gaps) > 6 else "")
+            how = ": its time-out doubles each time" if doubles(gaps) else ""
+            text = f"{row[0].by} had no acknowledgment in time and sent the same {len(row)} times again, {times} s apart{how}"
             yield Sentence(
-                f"{alive[0].by} asked {len(alive)} times whether the other end is still there.",
-                tuple(e.frame for e in alive),
-                alive[0].rfc,
+                f"{text}.", tuple(event.frame for event in row), "RFC 6298 section 5.5" if how else row[0].rfc
             )
+        told = {event.frame for row in rows for event in row}
+        rest = [event for event in self.events("retransmission") if event.frame not in told]
+        timed = "{by} had no acknowledgment in time, so it sent {what}"
+        for rfc in dict.fromkeys(event.rfc for event in rest):
+            form = timed if rfc == "RFC 6298 section 5" else "{by} sent {what}"
+            yield from self.several([event for event in rest if event.rfc == rfc], form)
 
     def closing(self) -> Iterator[Sentence]:
         it = self.it
@@ -125,28 +181,24 @@ class _Tcp:
         if first:
             fins = tuple(packet.number for packet in it.packets if packet.flags & FIN)
             yield Sentence(f"{first.by} closed first, by a FIN.", fins[:1] or first.frames, first.rfc)
-        if closed and closed.by:
+        waiting = [side.host for side in it.sides if side.state is State.TIME_WAIT]
+        if closed and len(waiting) == 2:
+            text = "Both ends closed at once, their FINs crossing; both keep TIME-WAIT."
+            yield Sentence(text, closed.frames, "RFC 9293 section 3.6")
+        elif closed and closed.by:
             text = f"Both ends closed in order; {closed.by} keeps TIME-WAIT, for stray segments and in case its last ACK is lost."
             yield Sentence(text, closed.frames, "RFC 9293 section 3.6.1")
         for event in self.events("reset"):
-            packet = self.packets[event.frame]
-            yield Sentence(f"{event.by} reset the connection{self.why_reset(packet)}.", event.frames, event.rfc)
+            reason = why_reset(it, self.packets[event.frame], self.calls) or Reason("", (), event.rfc)
+            frames = tuple(dict.fromkeys((*reason.frames, *event.frames)))
+            yield Sentence(f"{event.by} reset the connection{reason.words}.", frames, reason.rfc)
 
-    def why_reset(self, packet: Packet) -> str:
-        """Return why a RST was sent, where the segments before show it."""
-        sender = self.sender(packet)
-        before = [item for item in self.it.packets if item.number < packet.number]
-        finished = any(item.flags & FIN and self.sender(item) is sender for item in before)
-        late = before and before[-1].payload and self.sender(before[-1]) is not sender
-        return ": octets came after it had closed" if finished and late else ""
-
-    def several(self, kinds: tuple[EventKind, ...], form: str) -> Iterator[Sentence]:
+    def several(self, events: list[Event], form: str) -> Iterator[Sentence]:
         """Tell a few events one by one, and many as a number."""
-        events = self.events(*kinds)
         if len(events) > SHOWN:
             by = ", ".join(dict.fromkeys(event.by for event in events))
             yield Sentence(
-                f"{kinds[0].capitalize()}: {len(events)} times, by {by}.",
+                f"{events[0].kind.capitalize()}: {len(events)} times, by {by}.",
                 tuple(event.frame for event in events),
                 events[0].rfc,
             )
@@ -164,14 +216,18 @@ class _Tcp:
         return (self.packets[last].time_ns - self.packets[first].time_ns) / NS
 
 
-def _udp(conversation: Conversation) -> Iterable[Sentence]:
+def _udp(conversation: Conversation, calls: list[Call], lost: list[Shaped]) -> Iterable[Sentence]:
     told = [f"{side.host} sent {_datagrams(side)}" for side in conversation.sides if side.packets]
     yield Sentence(
         f"No connection: {', '.join(told)}.", tuple(packet.number for packet in conversation.packets[:6]), "RFC 768"
     )
     unreachable = [event for event in conversation.events if event.kind == "unreachable"]
-    for event in unreachable[:1]:
-        yield Sentence(f"{event.text[0].upper()}{event.text[1:]}.", event.frames, event.rfc)
+    yield from _unreachable(conversation, calls)
+    for side in conversation.sides:
+        gone = [item for item in lost if item.packet.source == side.address]
+        if gone:
+            count = f"{len(gone)} datagram{'' if len(gone) == 1 else 's'}"
+            yield Sentence(f"{count} more of {side.host}'s never crossed: {told_of(gone[0])}.")
     if not conversation.answerer.packets and not unreachable:
         yield Sentence(f"Nothing came back, so {conversation.opener.host} cannot know what became of it.")
     for event in conversation.events:

@@ -1,33 +1,38 @@
 """A ladder, before it is drawn: hosts are lanes, packets are rungs, calls stand at their lane. Renderers read rows and nothing else."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, overload
 
 from labctl.wire.describe import call_text, detail, duration, is_noise, label
+from labctl.wire.dialogue import dialogues_of
 from labctl.wire.model import Call, Conversation, Packet, Trace
+from labctl.wire.oneway import one_ways
 from labctl.wire.pause import no_collection
 from labctl.wire.shaped import Fates, told
 from labctl.wire.strace import WAITS
+from labctl.wire.tcp import Way
 
 Tone = Literal["plain", "note", "bad"]
 BAD = {"retransmission", "fast retransmission", "spurious retransmission", "lost segment", "reset", "refused", "unreachable", "unanswered",
        "zero window", "cut short", "out of order"}  # fmt: skip
 LOOSE_NS = 5_000_000_000  # what was dropped so long before the first packet, or after the last, belongs to them
 NEAR_NS = 1_000_000  # a wait ends this soon after the packet that it was for
+NOISE = "housekeeping of the network"
 EVERYONE = ""  # the lane of a group or of all hosts
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something labctl did, between packets: a step of the scenario; `passed` where it was judged."""
+    """Something labctl did, between packets: a step of the scenario; `passed` where it was judged, `notes` what came of it."""
 
     time_ns: int
     text: str
     passed: bool | None = None
     step: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -35,7 +40,7 @@ class Row:
     """One line of a ladder.
 
     Args:
-        kind: packet, call, conversation (its first sight), or mark.
+        kind: packet, call, conversation (its first sight), mark, or gap (rows that were left out here).
         time_ns: when.
         text: what it is, in a few words.
         source, target: lanes; of a call only the source. `EVERYONE` is a group.
@@ -50,7 +55,7 @@ class Row:
         lost: a shaper dropped it: it never crossed the wire, and has no frame.
     """
 
-    kind: Literal["packet", "call", "conversation", "mark"]
+    kind: Literal["packet", "call", "conversation", "mark", "gap"]
     time_ns: int
     text: str
     source: str = ""
@@ -69,6 +74,48 @@ class Row:
     lost: bool = False
 
 
+class Rows(Sequence[Row]):
+    """A ladder's rows; a packet's is made when somebody asks for it, since of a long ladder most are never looked at.
+
+    Args:
+        entries: rows, and packets that are to become rows.
+        make: makes a packet's row.
+        is_plain: tells whether a packet is a segment of TCP that its octets and its direction tell all about.
+    """
+
+    def __init__(
+        self,
+        entries: list[Row | Packet],
+        make: Callable[[Packet], Row],
+        is_plain: Callable[[Packet], bool],
+    ) -> None:
+        self.entries, self.make, self.is_plain = entries, make, is_plain
+        self._made: dict[int, Row] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self.entries)))]
+        entry = self.entries[place]
+        if isinstance(entry, Row):
+            return entry
+        index = place % len(self.entries)
+        if index not in self._made:
+            self._made[index] = self.make(entry)
+        return self._made[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[index] for index in range(len(self.entries)))
+
+
 @dataclass(slots=True)
 class Ladder:
     """What is to be drawn.
@@ -82,7 +129,7 @@ class Ladder:
     """
 
     lanes: list[str]
-    rows: list[Row]
+    rows: Sequence[Row]
     begin_ns: int
     left_out: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -122,6 +169,9 @@ class _Layout:
         self.states: dict[int, list[tuple[str, str]]] = {}
         self.early: set[int] = set()
         self.fates = Fates(trace.shaped)
+        self.dialogues = dialogues_of(trace)
+        self.ways = one_ways(trace, self.fates)
+        self.silent: dict[Way, bool] = {}  # whether no protocol is known there, so that octets are shown as they are
 
     def build(
         self,
@@ -143,18 +193,18 @@ class _Layout:
                 for item in self.by_number.values()
                 if item.kind == "TCP" and item.packets[0].time_ns < since_ns
             }
-        packets: list[Packet] = []
         all_of = self.trace.packets
         if (
             isinstance(frames, range) and all_of and all_of[-1].number == len(all_of)
         ):  # a live ladder asks for the newest few
             all_of = all_of[max(0, frames.start - 1) : frames.stop - 1]
-        for packet in all_of:
-            why = self.why_not(packet, since_ns, until_ns, only, wanted, everything)
-            if why:
-                left_out[why] = left_out.get(why, 0) + 1
-            else:
-                packets.append(packet)
+        if since_ns or until_ns is not None or only is not None or wanted is not None:
+            whys = [self.why_not(packet, since_ns, until_ns, only, wanted, everything) for packet in all_of]
+        else:
+            whys = ["" if packet.way or everything or not is_noise(packet) else NOISE for packet in all_of]
+        packets = [packet for packet, why in zip(all_of, whys, strict=True) if not why]
+        for why in filter(None, whys):
+            left_out[why] = left_out.get(why, 0) + 1
         seen = {self.trace.of.get(packet.number, 0) for packet in packets}
         for number in seen:
             if number:
@@ -162,15 +212,15 @@ class _Layout:
         calls = [call for call in self.trace.calls if self.takes(call, since_ns, until_ns, only, wanted, seen)]
         if not everything:
             told = len(calls)
-            times = [packet.time_ns for packet in packets]
+            times = [packet.time_ns for packet in packets] if calls else []
             calls = [call for call in calls if not is_idle(call, times)]
             if told > len(calls):
                 left_out["calls that have nothing to do with the wire"] = told - len(calls)
         rows = self.rows(
             packets, calls, [mark for mark in marks if mark.time_ns >= since_ns and only is None and wanted is None]
         )
-        begin = min((row.time_ns for row in rows), default=0)
-        return Ladder(self.lanes(rows), rows, begin, left_out, self.problems())
+        begin = min((entry.time_ns for entry in rows.entries), default=0)
+        return Ladder(self.lanes(rows), rows, begin, left_out, list(self.trace.doubts))
 
     def why_not(
         self,
@@ -189,7 +239,7 @@ class _Layout:
             return "later"
         if only is not None and self.trace.of.get(packet.number) not in only:
             return "of other conversations"
-        return "housekeeping of the network" if not everything and is_noise(packet) else ""
+        return NOISE if not everything and is_noise(packet) else ""
 
     def takes(
         self,
@@ -221,32 +271,47 @@ class _Layout:
                 if frame:
                     self.states.setdefault(frame, []).append((side.host, state.value))
 
-    def rows(self, packets: Sequence[Packet], calls: Sequence[Call], marks: Sequence[Mark]) -> list[Row]:
-        rows: list[Row] = []
+    def rows(self, packets: Sequence[Packet], calls: Sequence[Call], marks: Sequence[Mark]) -> Rows:
+        rows: list[Row | Packet] = []
         begun: set[int] = set()
         for packet in packets:
             number = self.trace.of.get(packet.number, 0)
-            conversation = self.by_number.get(number)
-            if conversation and number not in begun:
+            if number and number not in begun:
                 begun.add(number)
+                conversation = self.by_number[number]
+                fate = self.fates.of(packet)
                 rows.append(
                     Row(
                         "conversation",
-                        packet.time_ns,
+                        fate.seen_ns if fate else packet.time_ns,
                         conversation.title,
                         conversation=number,
                         protocol=self.protocol(packet, conversation),
                     )
                 )
-            rows.append(self.packet_row(packet, conversation))
-        others = [self.call_row(call) for call in calls]
+            rows.append(packet)
+        others: list[Row | Packet] = [self.call_row(call) for call in calls]
         others += self.lost_rows(packets)
-        others += [Row("mark", mark.time_ns, mark.text, passed=mark.passed) for mark in marks]
-        if not others:
-            return rows
-        # a mark or call goes before a packet of the same instant: it was the cause
-        order = {"mark": 0, "call": 1, "conversation": 2, "packet": 3}
-        return sorted(rows + others, key=lambda row: (row.time_ns, order[row.kind]))
+        others += [Row("mark", mark.time_ns, mark.text, notes=list(mark.notes), passed=mark.passed) for mark in marks]
+        if others:
+            # a mark or call goes before a packet of the same instant: it was the cause
+            order = {"mark": 0, "conversation": 1, "call": 2, "packet": 3}
+            rows = sorted(
+                rows + others, key=lambda row: (row.time_ns, order["packet" if isinstance(row, Packet) else row.kind])
+            )
+        return Rows(rows, self.row_of, self.is_plain)
+
+    def row_of(self, packet: Packet) -> Row:
+        return self.packet_row(packet, self.by_number.get(self.trace.of.get(packet.number, 0)))
+
+    def is_plain(self, packet: Packet) -> bool:
+        if packet.way is None or packet.note or packet.problem or packet.comment or self.trace.shaped:
+            return False
+        if packet.number in self.notes or packet.number in self.states or packet.number in self.ways:
+            return False
+        if packet.way not in self.silent:
+            self.silent[packet.way] = self.dialogues.of(packet.way.conversation) is None
+        return self.silent[packet.way]
 
     def packet_row(self, packet: Packet, conversation: Conversation | None) -> Row:
         source, target = self.ends(packet, conversation)
@@ -256,16 +321,19 @@ class _Layout:
         fate = self.fates.of(packet)
         if fate and (words := told(fate)):
             notes.append(words)
+        dialogue = self.dialogues.of(conversation)
+        if dialogue and (answers := dialogue.note(packet.number)):
+            notes.append(answers)
         return Row(
             "packet",
             packet.time_ns,
-            label(packet, conversation),
+            label(packet, conversation, dialogue.text(packet) if dialogue else ""),
             source,
             target,
             packet.number,
             conversation.number if conversation else 0,
             self.protocol(packet, conversation),
-            detail(packet, conversation),
+            "; ".join(filter(None, (detail(packet, conversation), str(self.ways.get(packet.number, ""))))),
             notes,
             self.states.get(packet.number, []),
             "bad" if packet.number in self.bad or packet.problem else "note" if notes else "plain",
@@ -288,7 +356,7 @@ class _Layout:
                 Row(
                     "packet",
                     item.seen_ns,
-                    label(packet, conversation),
+                    label(packet, conversation, self.dialogues.text(packet, conversation)),
                     source,
                     target,
                     conversation=conversation.number if conversation else 0,
@@ -322,9 +390,9 @@ class _Layout:
         return self.trace.name(packet.source), target
 
     def call_row(self, call: Call) -> Row:
-        notes = [duration(call.seconds)]
+        notes, text = [duration(call.seconds)], call_text(call, self.dialogues.hides(call))
         return Row(
-            "call", call.time_ns, call_text(call), call.host, "", 0, call.conversation, call.transport, call.program, notes, [],
+            "call", call.time_ns, text, call.host, "", 0, call.conversation, call.transport, call.program, notes, [],
             "bad" if call.error and call.error not in ("EAGAIN", "EINPROGRESS") else "plain", call.end_ns, call.frames,
         )  # fmt: skip
 
@@ -332,27 +400,32 @@ class _Layout:
     def protocol(packet: Packet, conversation: Conversation | None) -> str:
         return conversation.topic or packet.kind if conversation and packet.kind == conversation.kind else packet.kind
 
-    def lanes(self, rows: Sequence[Row]) -> list[str]:
+    def lanes(self, rows: Rows) -> list[str]:
         """Return the lanes: whoever opens conversations to the left, so that most first arrows point right."""
         found: dict[str, int] = {}
-        for row in rows:
-            if row.kind in ("packet", "call"):
-                found.setdefault(row.source, 0)
-                if row.kind == "packet" and row.target != EVERYONE:
-                    found.setdefault(row.target, 0)
+        everyone = False
+        ways: set[Way] = set()
+        for entry in rows.entries:
+            if isinstance(entry, Packet):
+                if entry.way in ways:
+                    continue
+                if entry.way is not None:
+                    ways.add(entry.way)
+                ends: Sequence[str] = self.ends(entry, self.by_number.get(self.trace.of.get(entry.number, 0)))
+            elif entry.kind in ("packet", "call"):
+                ends = (entry.source, entry.target) if entry.kind == "packet" else (entry.source,)
+            else:
+                continue
+            everyone = everyone or EVERYONE in ends[1:]
+            for end in (*ends[:1], *(end for end in ends[1:] if end != EVERYONE)):
+                found.setdefault(end, 0)
         for conversation in self.by_number.values():
             if conversation.kind in ("TCP", "UDP") and conversation.opener.host in found:
                 found[conversation.opener.host] += 1
                 if conversation.answerer.host in found:
                     found[conversation.answerer.host] -= 1
         lanes = sorted(found, key=lambda name: -found[name])
-        return [*lanes, EVERYONE] if any(row.kind == "packet" and row.target == EVERYONE for row in rows) else lanes
-
-    def problems(self) -> list[str]:
-        told = list(self.trace.problems)
-        if self.trace.dropped:
-            told.append(f"the capture lost {self.trace.dropped} frames, for want of buffer: gaps may be its own")
-        return told
+        return [*lanes, EVERYONE] if everyone else lanes
 
 
 def is_idle(call: Call, times: Sequence[int]) -> bool:

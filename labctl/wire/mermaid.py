@@ -10,12 +10,14 @@ def draw_mermaid(ladder: Ladder) -> str:
     for lane, short in ids.items():
         lines.append(f"    participant {short} as {_plain('everyone' if lane == EVERYONE else lane)}")
     for row in ladder.rows:
-        if row.kind == "mark" and len(ids) > 1:
-            lines.append(f"    Note over {ids[ladder.lanes[0]]},{ids[ladder.lanes[-1]]}: {_plain(row.text)}")
+        if row.kind in ("mark", "gap") and ids:
+            ends = ",".join(dict.fromkeys((ids[ladder.lanes[0]], ids[ladder.lanes[-1]])))
+            sign = {True: "✓ ", False: "✗ ", None: ""}[row.passed]
+            lines.append(f"    Note over {ends}: {_plain(sign + row.text)}")
         elif row.kind == "call" and row.source in ids:
             lines.append(f"    Note over {ids[row.source]}: {_plain(row.text)}")
         elif row.kind == "packet" and row.source in ids and row.target in ids:
-            arrow = "--x" if row.tone == "bad" else "->>"
+            arrow = "--x" if row.lost else "-->>" if row.tone == "bad" else "->>"
             ms = (row.time_ns - ladder.begin_ns) / 1e6
             lines.append(
                 f"    {ids[row.source]}{arrow}{ids[row.target]}: {row.frame or 'lost'} · {ms:.1f} ms · {_plain(row.text)}"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from labctl.wire.address import joined
 
 if TYPE_CHECKING:
+    from labctl.wire.dialogue import Dialogues
     from labctl.wire.shaped import Shaped
+    from labctl.wire.tcp import Way
 
 NS = 10**9
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128  # RFC 9293 section 3.1, RFC 3168
@@ -58,6 +60,8 @@ class Packet:
         code: ICMP's type and code; ARP's operation and 0.
         fragment: (identification, offset in octets, more to come), where it is a fragment.
         problem: why it could not be read further: cut short, or not as its RFC says.
+        way: of a plain segment (Ethernet, IPv4 without options or fragments, TCP), its direction of its connection; None of all else.
+            Such a segment is read when one of its fields is first asked for; until then it has its octets, and what is noted on it.
     """
 
     number: int
@@ -86,6 +90,18 @@ class Packet:
     fragment: tuple[int, int, bool] | None = None
     problem: str = ""
     comment: str = ""
+    way: "Way | None" = field(default=None, repr=False, compare=False)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Read a plain segment's octets, the first time that something of it is asked for."""
+            if name not in Packet.__slots__:
+                raise AttributeError(name)
+            from labctl.wire.packet import fill_in
+
+            fill_in(self)
+            return getattr(self, name)
 
     @property
     def data(self) -> bytes:
@@ -269,6 +285,7 @@ class Trace:
         dropped: frames that the capture lost; None where it does not say.
         problems: what is amiss with the capture itself.
         shaped: what the lab's shapers say that they did to packets.
+        dialogues: what the connections' ends said, once somebody asked (`dialogues_of`).
     """
 
     packets: list[Packet] = field(default_factory=list)
@@ -279,6 +296,13 @@ class Trace:
     dropped: int | None = None
     problems: list[str] = field(default_factory=list)
     shaped: "list[Shaped]" = field(default_factory=list)
+    dialogues: "Dialogues | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a reader has to know of the capture: what is amiss with it, and what it lost."""
+        lost = f"the capture lost {self.dropped} frames, for want of buffer: gaps may be its own"
+        return (*self.problems, lost) if self.dropped else tuple(self.problems)
 
     def name(self, address: str) -> str:
         """Return the host at an address, or the address."""
@@ -296,6 +320,8 @@ class Trace:
 
     def conversation(self, number: int) -> Conversation | None:
         """Return the conversation of that number."""
+        if 0 < number <= len(self.conversations) and self.conversations[number - 1].number == number:
+            return self.conversations[number - 1]
         return next((item for item in self.conversations if item.number == number), None)
 
     @property

@@ -1,7 +1,13 @@
 """Who is meant in an expectation, and which frames show what they did."""
 
+import re
+from typing import TYPE_CHECKING
+
 from labctl.wire.model import Conversation, Event, Packet, Side
-from labctl.wire.verdict import Expectation, several
+from labctl.wire.verdict import Expectation, Words, several
+
+if TYPE_CHECKING:
+    from services.dialogue import Line
 
 
 def is_meant(side: Side, wanted: str) -> bool:
@@ -36,15 +42,23 @@ def side_of(item: Conversation, event: Event) -> Side:
     return sender(item, packet)
 
 
-def is_by(event: Event, source: str) -> bool:
+def is_by(item: Conversation, event: Event, source: str) -> bool:
     """Tell whether an event is the doing of who is meant."""
-    return not source or event.by == source.rpartition(":")[0] or event.by == source
+    return any(side.host == event.by and is_meant(side, source) for side in item.sides)
 
 
-def holds(octets: bytes, wanted: Expectation) -> bool:
-    """Tell whether octets hold the texts that are expected, and none of those that are not."""
-    has = all(text.encode() in octets for text in several(wanted.contains))
-    return has and not any(text.encode() in octets for text in several(wanted.lacks))
+def holds(octets: bytes, words: Words) -> bool:
+    """Tell whether octets hold every one of some texts."""
+    return all(text.encode() in octets for text in several(words))
+
+
+def is_line(line: "Line", wanted: Expectation) -> bool:
+    """Tell whether a line is the one that is expected, as a whole or, of a reply of several lines, by one of them."""
+    texts = (line.text, *line.said)
+    whole = not wanted.equals or wanted.equals in texts
+    has = all(any(part in text for text in texts) for part in several(wanted.contains))
+    lacks = not any(part in text for text in texts for part in several(wanted.lacks))
+    return whole and has and lacks and (not wanted.matches or any(re.search(wanted.matches, text) for text in texts))
 
 
 def carriers(item: Conversation, side: Side) -> tuple[int, ...]:
@@ -56,9 +70,9 @@ def carriers(item: Conversation, side: Side) -> tuple[int, ...]:
     )
 
 
-def showing(item: Conversation, side: Side, wanted: Expectation) -> tuple[int, ...]:
-    """Return the frames that hold the text whole, where some do."""
-    texts = [text.encode() for text in several(wanted.contains)]
+def showing(item: Conversation, side: Side, words: Words) -> tuple[int, ...]:
+    """Return the frames that hold a text whole, where some do."""
+    texts = [text.encode() for text in several(words)]
     frames = (
         packet.number for packet in item.packets
         if texts and packet.payload and sender(item, packet) is side and any(text in packet.data for text in texts)

@@ -7,7 +7,7 @@ Any other kind is passed over, as the draft asks.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from labctl.wire.address import text_of
 from labctl.wire.capture import Capture, Frame, Interface
@@ -46,6 +46,7 @@ class _Reader:
         self.section: list[Interface] = []  # interfaces are numbered from 0 in each section
 
     def read(self, data: bytes) -> None:
+        """Read blocks up to the end; a run of plain frames at one go."""
         at, size = 0, len(data)
         unpack, head = struct.Struct("<IIIIIII").unpack_from, struct.Struct("<II").unpack_from
         while at < size:
@@ -59,6 +60,9 @@ class _Reader:
             if total < 12 or total % 4 or at + total > size:
                 why = "the file ends within it" if total >= 12 and at + total > size else f"its length is {total}"
                 raise _BrokenError(f"block at octet {at} cannot be read: {why}")
+            if kind == ENHANCED and (behind := self.take_run(data, at, unpack)) > at:
+                at = behind
+                continue
             if kind == ENHANCED and total >= 32:
                 self.take_frame(data, at, total, unpack(data, at))
             else:
@@ -70,6 +74,23 @@ class _Reader:
             raise _BrokenError(f"section at octet {at} has no byte order")
         self.order = ORDER_MAGIC[magic]
         self.section = []
+
+    def take_run(self, data: bytes, at: int, unpack: Callable[[bytes, int], tuple[int, ...]]) -> int:
+        """Take frames of one interface, without options, for as long as they follow each other; return where that ends."""
+        last, size, keep = len(data) - 32, len(data), self.keep
+        if at > last or (wanted := unpack(data, at)[2]) >= len(self.section):
+            return at
+        place = self.section[wanted]
+        unit, rest = divmod(NS, place.ticks)
+        link, offset = place.link, place.offset * NS
+        while at <= last and not rest:
+            kind, total, number, high, low, kept, length = unpack(data, at)
+            if kind != ENHANCED or number != wanted or total != 32 + (kept + 3 & ~3) or at + total > size:
+                break
+            begin = at + 28
+            keep(_new(Frame, ((high << 32 | low) * unit + offset, data[begin : begin + kept], length, link, "")))
+            at += total
+        return at
 
     def take_frame(self, data: bytes, at: int, total: int, head: tuple[int, ...]) -> None:
         _, _, number, high, low, kept, length = head

@@ -34,7 +34,8 @@ class TextLadder:
     def draw(self, ladder: Ladder) -> Iterator[str]:
         """Yield the whole ladder, a line at a time."""
         for problem in ladder.problems:
-            yield self.paint(f"! {problem}", BAD)
+            for line in wrap(f"! {problem}", self.width):
+                yield self.paint(line, BAD)
         if not ladder.rows:
             yield "no packets"
             return
@@ -42,8 +43,8 @@ class TextLadder:
         for row in ladder.rows:
             yield from self.row(row, ladder.begin_ns)
         told = ", ".join(f"{count} {why}" for why, count in ladder.left_out.items() if why != "not asked for")
-        if told:
-            yield self.paint(f"left out: {told}", DIM)
+        for line in wrap(f"left out: {told}", self.width) if told else ():
+            yield self.paint(line, DIM)
 
     def head(self, lanes: list[str]) -> Iterator[str]:
         """Take the lanes and yield the line with their names."""
@@ -75,7 +76,12 @@ class TextLadder:
         if row.kind == "mark":
             sign = {True: "✓ ", False: "✗ ", None: ""}[row.passed]
             yield ""
-            yield self.paint(cut(f"{sign}{row.text}", self.width), BAD if row.passed is False else BOLD)
+            for number, part in enumerate(wrap(f"{sign}{row.text}", self.width - 2)):
+                yield self.paint(f"{'  ' * bool(number)}{part}", BAD if row.passed is False else BOLD)
+            for note in row.notes if row.passed is False else ():
+                yield self.paint(cut(f"    {note}", self.width), BAD)
+        elif row.kind == "gap":
+            yield self.paint(self.between(row.text), DIM)
         elif row.kind == "conversation":
             if row.conversation in self.begun:
                 return
@@ -96,6 +102,12 @@ class TextLadder:
         for place in self.places:
             line.put(place, self.rail)
         return line
+
+    def between(self, text: str) -> str:
+        """Return a line with a text in the midst of the lanes."""
+        line, text = self.blank(), cut(text, self.places[-1] - self.places[0] - 3)
+        line.put((self.places[0] + self.places[-1] - width_of(text)) // 2, text)
+        return line.text()
 
     def numbers(self, line: "_Line", row: Row, begin_ns: int) -> None:
         if row.frame:
@@ -126,7 +138,10 @@ class TextLadder:
             else:
                 line.put(left + 1, bar + self.right if target > source else self.left + bar)
         code = BAD if row.tone == "bad" else COLOURS.get(row.protocol, 37)
-        notes = [*row.notes, *(f"{lane}: {state}" for lane, state in row.states)]
+        notes = [note for note in row.notes if row.text not in note or row.kind != "packet" or row.lost]
+        notes += [
+            f"{lane}: {state}" for lane, state in dict(row.states).items()
+        ]  # of two in one frame the later one stands
         yield from self.with_notes(line, notes, code, row)
 
     def call(self, row: Row, begin_ns: int) -> Iterator[str]:
@@ -136,9 +151,9 @@ class TextLadder:
         took = f"  {row.notes[0]}" if row.notes else ""
         edge = self.notes_at or self.width
         if place - NUMBERS < edge - place:
-            line.put(place + 2, cut(row.text, edge - place - 3 - width_of(took)) + took)
+            line.put(place + 2, cut_call(row.text, edge - place - 3 - width_of(took)) + took)
         else:
-            text = cut(row.text, place - NUMBERS - 2 - width_of(took)) + took
+            text = cut_call(row.text, place - NUMBERS - 2 - width_of(took)) + took
             line.put(place - 1 - width_of(text), text)
         frames = ", ".join(map(str, row.frames[:4]))
         note = (
@@ -161,14 +176,17 @@ class TextLadder:
                 )
             return
         yield self.paint(line.text(), code)
-        for more in wrap("; ".join(notes), self.width - NUMBERS - 2):
-            yield " " * (NUMBERS + 2) + self.paint(more, BAD if row.tone == "bad" else DIM)
+        room = self.places[-1] - self.places[0] - 3  # between the lanes, which go on
+        for more in wrap("; ".join(notes), max(room, LANE)):
+            line = self.blank()
+            line.put(self.places[0] + 2, more)
+            yield self.paint(line.text(), BAD if row.tone == "bad" else DIM)
 
     def paint(self, text: str, code: int) -> str:
         """Return a text in a colour, where colours are wanted."""
         if self.ascii_only:
             text = text.translate(PLAIN).encode("ascii", "replace").decode()
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text.strip() else text.rstrip()
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text.strip() else text
 
 
 def milliseconds(nanoseconds: int) -> str:
@@ -211,6 +229,14 @@ def cut(text: str, room: int) -> str:
     while text and width_of(text) > room - 1:
         text = text[:-1]
     return f"{text}…" if room > 0 else ""
+
+
+def cut_call(text: str, room: int) -> str:
+    """Return a call that fits into so many columns: of its arguments the last ones go, and its result stays."""
+    head, equals, result = text.rpartition(") = ")
+    if not equals or width_of(text) <= room or width_of(result) + 12 > room:
+        return cut(text, room)
+    return cut(head, room - width_of(equals + result)) + equals + cut(result, room)
 
 
 def wrap(text: str, room: int) -> list[str]:

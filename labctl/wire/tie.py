@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labctl.wire.model import ACK, FIN, RST, SYN, Call, Conversation, Event, Side, Trace
+from labctl.wire.shaped import Fates
 
 WHOLE = (1 << 32) - 1
 SEND = {"send", "sendto", "sendmsg", "write", "writev", "sendfile"}
@@ -28,7 +29,8 @@ class _Stream:
     ends: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     fin: int = 0
-    count: int = 0  # octets that calls have taken so far
+    shut: bool = False  # `shutdown` has sent the FIN: what `close` does later shows in no segment
+    count: int = 0  # octets that calls of one end have sent, or of the other have taken, so far
 
     def frames_of(self, begin: int, end: int) -> tuple[int, ...]:
         """Return the frames that first carried the octets from `begin` to before `end`."""
@@ -73,8 +75,9 @@ class _Ties:
                 self.ends.setdefault((other, one), []).append(item)
                 self.with_peer.setdefault(one, []).append(item)
                 self.with_peer.setdefault(other, []).append(item)
-        self.streams: dict[tuple[int, bool], _Stream] = {}
+        self.streams: dict[tuple[int, bool, bool], _Stream] = {}
         self.packets = {packet.number: packet for packet in trace.packets}
+        self.fates = Fates(trace.shaped)
 
     def take(self, call: Call) -> None:
         """Tie one call; they come in the order of time."""
@@ -142,8 +145,9 @@ class _Ties:
                 return item, own
         return None
 
-    def stream(self, conversation: Conversation, from_opener: bool) -> _Stream:
-        key = (conversation.number, from_opener)
+    def stream(self, conversation: Conversation, from_opener: bool, *, taken: bool = False) -> _Stream:
+        """Return one direction, as its sender's calls count it or, where it is `taken`, those of the other end."""
+        key = (conversation.number, from_opener, taken)
         if key not in self.streams:
             self.streams[key] = _read_stream(conversation, from_opener)
         return self.streams[key]
@@ -160,7 +164,7 @@ class _Ties:
             call.frames = stream.frames_of(begin, stream.count)
             self.judge_nagle(call, conversation, own)
         elif call.name in RECEIVE and call.result is not None:
-            stream = self.stream(conversation, not own)
+            stream = self.stream(conversation, not own, taken=True)
             if call.result > 0:
                 call.frames = stream.frames_of(stream.count, stream.count + call.result)
                 stream.count += call.result
@@ -170,9 +174,10 @@ class _Ties:
                 call.frames = tuple(packet.number for packet in conversation.packets if packet.flags & RST)[:1]
         elif call.name in ("close", "shutdown"):
             stream = self.stream(conversation, own)
-            frame = self.packets.get(stream.fin)
+            frame = None if stream.shut or "SHUT_RD" in call.text.split(", ") else self.packets.get(stream.fin)
             if frame and call.time_ns - SLACK_NS <= frame.time_ns <= call.end_ns + LOOKUP_NS:
                 call.frames = (stream.fin,)
+                stream.shut = call.name == "shutdown"
             elif call.name == "close":
                 resets = (
                     packet
@@ -188,17 +193,21 @@ class _Ties:
         if len(call.frames) != 1:
             return
         packet = self.packets[call.frames[0]]
+        fate = self.fates.of(packet)
+        left = (
+            fate.seen_ns if fate else packet.time_ns
+        )  # its host's time; the bridge sees it when its shaper lets it go
         mss = (conversation.answerer if own else conversation.opener).mss
-        if packet.time_ns - call.end_ns < HELD_NS or (mss and packet.payload >= mss):
+        if left - call.end_ns < HELD_NS or (mss and packet.payload >= mss):
             return
-        before = [item for item in conversation.packets if item.number < packet.number]
+        before = [item for item in conversation.packets if item.number < packet.number and item.time_ns <= left]
         if (
             before
             and conversation.from_opener(before[-1]) != own
             and before[-1].flags & ACK
-            and packet.time_ns - before[-1].time_ns < HELD_NS
+            and (left - before[-1].time_ns) * 4 < left - call.end_ns  # much sooner after the ACK than it had waited
         ):
-            held = (packet.time_ns - call.time_ns) / 1e6
+            held = (left - call.time_ns) / 1e6
             text = f"held back {held:.0f} ms, until what was sent before had been acknowledged (Nagle)"
             frames = (before[-1].number, packet.number)
             if not any(event.kind == "nagle" and event.frame == packet.number for event in conversation.events):
@@ -213,7 +222,7 @@ class _Ties:
         sends = call.name in SEND
         if (not sends and call.name not in RECEIVE) or call.result is None or call.result < 0:
             return
-        stream = self.stream(conversation, own if sends else not own)
+        stream = self.stream(conversation, own if sends else not own, taken=not sends)
         if stream.count < len(stream.frames):
             call.frames = (stream.frames[stream.count],)
             stream.count += 1

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from struct import Struct
 
+from labctl.wire.again import by_time
 from labctl.wire.model import FIN, RST, SYN, Conversation, Event, EventKind, Packet, Side
 
 HALF, WHOLE = 1 << 31, (1 << 32) - 1
@@ -45,8 +46,8 @@ def tcp_options(packet: Packet) -> dict[int, bytes]:
 class End:
     """What is known of one end: what it sent, what it acknowledged, its window."""
 
-    __slots__ = ("ack", "ack_time", "asked", "duplicates", "fin", "heard_fin", "hole", "last", "next", "next_time", "pending", "probe",
-                 "sacked", "seen", "sent", "shift", "side", "window")  # fmt: skip
+    __slots__ = ("ack", "ack_time", "again", "asked", "duplicates", "fin", "heard_fin", "hole", "last", "next", "next_time", "pending",
+                 "probe", "sacked", "seen", "sent", "shift", "side", "window")  # fmt: skip
 
     def __init__(self, side: Side) -> None:
         self.side = side
@@ -56,6 +57,7 @@ class End:
         self.next_time = 0
         self.ack = -1  # the last acknowledgment number that it sent
         self.ack_time = 0
+        self.again = 0  # when it last sent something again
         self.window = -1
         self.shift = -1  # unknown
         self.duplicates = 0
@@ -66,7 +68,8 @@ class End:
         self.last = ""  # what its last segment was, of "keep-alive" and "probe"
         self.probe = 0
         self.asked: list[int] = []  # frames of its SYNs
-        self.pending: Packet | None = None  # the newest data of the peer's that it has not acknowledged yet
+        # the oldest data of the peer's that it has not acknowledged yet: (number of the octet behind it, when it crossed, its frame)
+        self.pending: tuple[int, int, int] | None = None
 
 
 class Trouble:
@@ -95,7 +98,12 @@ class Trouble:
             self.tell("zero window", packet, f"{host} can take nothing more", "RFC 9293 section 3.8.6", host)
         if plain and length <= 1 and seq == end.next - 1 & WHOLE:
             end.last = "keep-alive"
-            self.tell("keep-alive", packet, "asks whether the other end is still there", "RFC 9293 section 3.8.4", host)
+            if peer.window == 0:  # Linux probes a closed window so
+                text = "asks whether the window has opened"
+                self.tell("zero window probe", packet, text, "RFC 9293 section 3.8.6.1", host)
+            else:
+                text = "asks whether the other end is still there"
+                self.tell("keep-alive", packet, text, "RFC 9293 section 3.8.4", host)
             return
         if after(seq, end.next) and not flags & (RST | SYN):
             lost = seq - end.next & WHOLE
@@ -151,21 +159,24 @@ class Trouble:
                 "RFC 6298 section 5",
                 host,
             )
-        elif answered and _is_hole(seq, behind, peer.sacked):
+        elif peer.duplicates >= 2 and answered and _is_missing(seq, behind, peer.sacked):
             self.tell(
-                "fast retransmission", packet, f"{what} again, which a SACK showed missing", "RFC 6675 section 5", host
+                "fast retransmission",
+                packet,
+                f"{what} again, which no SACK had acknowledged",
+                "RFC 6675 section 5",
+                host,
             )
         elif now - end.next_time < threshold and behind != end.next and not _was_seen(seq, behind, end.sent):
             self.tell("out of order", packet, f"{what} that should have come before", "RFC 9293 section 3.8", host)
         else:
-            ms = (now - end.next_time) / 1e6
-            self.tell(
-                "retransmission",
-                packet,
-                f"{what} again, {ms:.0f} ms after the last new octet",
-                "RFC 6298 section 5",
-                host,
-            )
+            waited, since = now - end.next_time, "the last new octet"
+            if end.again > end.next_time:
+                waited, since = now - end.again, "the last time"
+            kind, text, rfc = by_time(what, waited, last=behind == end.next, since=since)
+            self.tell(kind, packet, text, rfc, host)
+        end.again = now
+        peer.pending = None  # the ACK that comes may be for either
 
     def relative(self, side: Side, number: int) -> int:
         """Return a sequence number as counted from the side's first: its SYN is 0."""
@@ -177,7 +188,6 @@ def _was_seen(begin: int, end: int, sent: Iterable[tuple[int, int]]) -> bool:
     return any(not after(left, begin) and not after(end, right) for left, right in sent)
 
 
-def _is_hole(begin: int, end: int, sacked: list[tuple[int, int]]) -> bool:
-    """Tell whether a SACK (RFC 2018) shows octets after these and not these."""
-    behind = any(after(right, begin) for _, right in sacked)
-    return behind and not any(not after(left, begin) and not after(end, right) for left, right in sacked)
+def _is_missing(begin: int, end: int, sacked: list[tuple[int, int]]) -> bool:
+    """Tell whether SACKs (RFC 2018) acknowledged some octets and not these."""
+    return bool(sacked) and not any(not after(left, begin) and not after(end, right) for left, right in sacked)

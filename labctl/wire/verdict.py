@@ -1,8 +1,10 @@
 """What is expected of the wire, and what came of it, as values."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
+from labctl.wire.describe import duration
 from labctl.wire.model import Call
 
 Words = str | tuple[str, ...]
@@ -20,9 +22,19 @@ class Count:
         return number >= self.least and (self.most is None or number <= self.most)
 
     def __str__(self) -> str:
+        return self.told(_number)
+
+    def told(self, number: Callable[[float], str]) -> str:
+        """Return it in words, its numbers said by a function."""
         if self.most is None:
-            return f"at least {self.least:g}"
-        return f"{self.least:g}" if self.least == self.most else f"{self.least:g} to {self.most:g}"
+            return f"at least {number(self.least)}"
+        if self.least == self.most:
+            return number(self.most)
+        return f"{number(self.least)} to {number(self.most)}" if self.least else f"at most {number(self.most)}"
+
+
+def _number(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 AT_LEAST_ONE = Count(1)
@@ -38,12 +50,15 @@ class Expectation:
         target: to whom.
         contains: text that must be in the octets.
         lacks: text that must not.
+        equals: the whole of a line.
+        matches: a regular expression that is searched in a line.
         count: how many, where the word counts; octets of payload for `octets`, seconds for `duration`.
         state: a TCP state that an end must reach, or keep.
         call: name of a system call.
         error: errno's name that it must return.
         before, after: another expectation whose evidence must come later, or earlier.
         transport: TCP or UDP, where only that is meant.
+        kind: of packets: TCP, UDP, ICMP, ARP or DNS.
     """
 
     what: str
@@ -51,6 +66,8 @@ class Expectation:
     target: str = ""
     contains: Words = ()
     lacks: Words = ()
+    equals: str = ""
+    matches: str = ""
     count: Count | None = None
     state: str = ""
     call: str = ""
@@ -58,21 +75,55 @@ class Expectation:
     before: "Expectation | None" = None
     after: "Expectation | None" = None
     transport: str = ""
+    kind: str = ""
 
     def __str__(self) -> str:
         ends = " ".join(
             part for part in (self.source and f"from {self.source}", self.target and f"to {self.target}") if part
         )
-        said = [self.call or self.what.replace("_", " "), ends]
+        said = [self.kind, self.call or self.what.replace("_", " "), ends]
         said += [f"with {text!r}" for text in several(self.contains)]
+        said += [f"without {text!r}" for text in several(self.lacks)]
+        said += [
+            f"{word} {text!r}" for word, text in (("that is", self.equals), ("that matches", self.matches)) if text
+        ]
         if self.count is not None and self.what != "no_retransmission":
-            said.append(f"({self.count})")
+            said.append(f"({self.count.told(duration if self.what == 'duration' else _number)})")
         said += [self.error, self.state]
         if self.before:
             said.append(f"before {self.before}")
         if self.after:
             said.append(f"after {self.after}")
         return " ".join(part for part in said if part)
+
+
+# What a scenario file calls a particular → the field here. `from` and `is` are no names in Python: `from_`, `is_`, or `**{"from": …}`.
+_FIELD = {"from": "source", "from_": "source", "first": "source", "on": "source", "to": "target", "name": "call"}
+_FIELD |= {"is": "state", "is_": "state"}
+SAME = {"retransmissions": "retransmission"}  # two words for one thing
+
+
+def expectation_of(what: str, **particulars: Any) -> Expectation:
+    """Return an expectation from its word and its particulars, called as in scenario files, or as the fields of `Expectation`.
+
+    Args:
+        what: the word: handshake, data, close, reset, …
+        particulars: `count` may be a number, `{"least": 1, "most": 3}` or a `Count`; `least` and `most` may stand for themselves.
+
+    Raises:
+        ValueError: there is no such particular.
+    """
+    said = {_FIELD.get(name, name): value for name, value in particulars.items()}
+    bounds = {name: said.pop(name) for name in ("least", "most") if name in said}
+    count = said.get("count", bounds or None)
+    if isinstance(count, int | float):
+        count = Count(count, count)
+    said["count"] = Count(**count) if isinstance(count, Mapping) else count
+    known = {field.name for field in fields(Expectation)} - {"what"}
+    if unknown := sorted(said.keys() - known):
+        names = sorted(known | _FIELD.keys() | {"least", "most"})
+        raise ValueError(f"`{unknown[0]}` is no particular of an expectation; known: {', '.join(names)}")
+    return Expectation(SAME.get(what, what), **said)
 
 
 @dataclass(frozen=True)
@@ -93,13 +144,17 @@ class Verdict:
     calls: tuple[Call, ...] = field(default=())
 
     def __str__(self) -> str:
-        frames = f" (frame{'s' if len(self.frames) > 1 else ''} {numbers(self.frames)})" if self.frames else ""
-        return f"{self.expectation}: {self.said}{frames}"
+        return f"{self.expectation}: {self.said}{cited(self.frames)}"
 
 
 def several(words: Words) -> tuple[str, ...]:
     """Return one text or many as many."""
     return (words,) if isinstance(words, str) else words
+
+
+def cited(frames: Sequence[int]) -> str:
+    """Return frames as a sentence names them at its end; nothing where there are none."""
+    return f" (frame{'s' if len(frames) > 1 else ''} {numbers(frames)})" if frames else ""
 
 
 def numbers(frames: Sequence[int]) -> str:

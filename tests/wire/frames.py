@@ -53,7 +53,8 @@ class Talk:
         return self.at(ms, tcp(flags, seq, ack, data, **more))
 
     def b(self, ms, flags, seq=0, ack=0, data=b"", **more):
-        return self.at(ms, tcp(flags, seq, ack, data, ports=(7, 4000), source=B, target=A, **more))
+        where = {"ports": (7, 4000), "source": B, "target": A}
+        return self.at(ms, tcp(flags, seq, ack, data, **where | more))
 
     def opened(self):
         """The handshake: frames 1 to 3, initial sequence numbers 100 and 300."""

@@ -123,6 +123,19 @@ class TestTies:
         assert {call.conversation for call in trace.calls} == {1}
         assert trace.calls[1].peer == "server:7"
 
+    @pytest.mark.parametrize(
+        ("first", "tied_to"),
+        [("shutdown(3<TCP:{}>, SHUT_WR)", [(4,), ()]), ("shutdown(3<TCP:{}>, SHUT_RD)", [(), (4,)])],
+    )
+    def test_a_fin_is_of_the_call_that_sent_it(self, first, tied_to):
+        """Shutting the reading side sends nothing; behind a shutdown of the writing side, close sends nothing more."""
+        trace = tied(
+            Talk().opened().a(5, FIN | ACK, 101, 301).b(6, ACK, 301, 102),
+            at(4.9, f"{first.format(ENDS)} = 0 <0.0002>"),
+            at(5.15, f"close(3<TCP:{ENDS}>) = 0 <0.0002>"),
+        )
+        assert [call.frames for call in trace.calls] == tied_to
+
     def test_two_sends_share_a_segment_and_one_send_takes_two(self):
         talk = Talk().opened().a(5, PSH | ACK, 101, 301, b"abcd").a(5.1, PSH | ACK, 105, 301, b"ef")
         sends = [
@@ -134,6 +147,30 @@ class TestTies:
         talk = Talk().opened().a(5, ACK, 101, 301, b"data").a(205, ACK, 101, 301, b"data")
         (call,) = tied(talk, at(4.9, f'write(3<TCP:{ENDS}>, "data", 4) = 4 <0.0002>')).calls
         assert call.frames == (4,)
+
+    def test_both_ends_count_for_themselves(self):
+        """What the client sent is not what the server has taken so far, though both speak of the same octets."""
+        talk = Talk().opened().a(5, PSH | ACK, 101, 301, b"one").a(7, PSH | ACK, 104, 301, b"more")
+        talk.b(9, PSH | ACK, 301, 108, b"answer")
+        trace, back = talk.trace, "[10.0.0.2:7->10.0.0.1:4000]"
+        client = [
+            at(4.9, f'sendto(3<TCP:{ENDS}>, "one", 3, 0, NULL, 0) = 3 <0.0002>'),
+            at(6.9, f'sendto(3<TCP:{ENDS}>, "more", 4, 0, NULL, 0) = 4 <0.0002>'),
+            at(9.1, f'recvfrom(3<TCP:{ENDS}>, "answer", 99, 0, NULL, NULL) = 6 <0.001>'),
+        ]
+        server = [
+            at(5.1, f'recvfrom(3<TCP:{back}>, "one", 99, 0, NULL, NULL) = 3 <0.0002>'),
+            at(7.1, f'recvfrom(3<TCP:{back}>, "more", 99, 0, NULL, NULL) = 4 <0.0002>'),
+            at(8.9, f'sendto(3<TCP:{back}>, "answer", 6, 0, NULL, 0) = 6 <0.0002>'),
+        ]
+        calls = [
+            call
+            for host, lines in (("client", client), ("server", server))
+            for call in read_strace("\n".join(lines), host, "step-1", NAMES)
+        ]
+        tie(trace, calls)
+        told = {host: [call.frames for call in trace.calls if call.host == host] for host in ("client", "server")}
+        assert told == {"client": [(4,), (5,), (6,)], "server": [(4,), (5,), (6,)]}
 
     def test_a_refusal(self):
         talk = Talk().a(1, SYN, 100).b(1.1, RST | ACK, 0, 101)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from labctl.wire import pcap
 from labctl.wire.build import build_trace
-from labctl.wire.capture import ETHERNET, RAW_IP, Capture, CaptureError, Frame, Interface, read_capture
+from labctl.wire.capture import ETHERNET, RAW_IP, Capture, Frame, Interface
+from labctl.wire.read import CaptureError, read_capture
 from labctl.wire.write import write_pcapng
 
 FRAMES = [

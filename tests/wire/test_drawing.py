@@ -1,14 +1,16 @@
 """Ladders as text, SVG, page and Mermaid: what they say, that they fit, and that nobody's octets get out of them."""
 
+import base64
 import json
 import re
+import struct
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from labctl.paths import page_file
-from labctl.wire.html import PLACE, draw_html
+from labctl.wire.html import OCTETS, PLACE, draw_html
 from labctl.wire.ladder import Mark, lay_out
 from labctl.wire.mermaid import draw_mermaid
 from labctl.wire.svg import draw_svg
@@ -34,6 +36,12 @@ class TestText:
         drawn = "\n".join(text(greeting(), marks=[Mark(0, "1. Greet.", True)])) + "\n"
         assert drawn == (GOLDEN / "greeting.txt").read_text()
 
+    def test_what_is_said_beside_the_lanes_begins_in_one_column_with_colours_and_without(self):
+        lines = text(greeting())
+        colours = TextLadder(100, colour=True).draw(lay_out(greeting().trace))
+        assert [re.sub(r"\x1b\[\d*m", "", line).rstrip() for line in colours] == lines
+        assert {line.index("client") for line in lines if "client: " in line} == {lines[2].index("client: SYN-SENT")}
+
     @pytest.mark.parametrize("width", [20, 48, 60, 72, 80, 100, 132, 200])
     def test_fits_the_width(self, width):
         talk = greeting().a(
@@ -43,6 +51,15 @@ class TestText:
             talk, width, marks=[Mark(0, "A step with a very long sentence that no terminal has room for " * 3)]
         ):
             assert width_of(line) <= max(width, 48), line
+
+    def test_what_was_left_out_and_what_is_wrong_fit_too(self):
+        ladder = lay_out(greeting().trace, frames=[1])
+        ladder.left_out.update({"before the lab was ready": 309, "calls that have nothing to do with the wire": 211})
+        ladder.problems.append("the ring of 256 MB went round: the first 12345 frames are gone, and so on")
+        lines = list(TextLadder(60, colour=False).draw(ladder))
+        assert all(width_of(line) <= 60 for line in lines)
+        assert "calls that have nothing to do with the wire" in " ".join(lines)
+        assert " ".join(lines[:2]) == f"! {ladder.problems[0]}"
 
     def test_colours_go_by_protocol_and_by_trouble(self):
         talk = Talk().opened().a(3, ACK, 101, 301, b"data").a(203, ACK, 101, 301, b"data")
@@ -74,9 +91,11 @@ class TestSvg:
             draw_svg(lay_out(greeting().trace, marks=[Mark(0, "1. Greet.", False)]), "a title")
         )
         space = "{http://www.w3.org/2000/svg}"
-        assert root.get("role") == "img"
+        assert root.get("role") == "figure"
         assert root.find(f"{space}title").text == "a title"
-        names = [item.get("aria-label") for item in root.iter(f"{space}g")]
+        assert not [item for item in root.iter(f"{space}g") if item.get("role") not in ("list", "listitem")]
+        items = root.find(f"{space}g[@role='list']").findall(f"{space}g[@role='listitem']")
+        names = [item.get("aria-label") for item in items]
         assert "1. Greet., failed" in names
         assert any(name.startswith("frame 1, 0.000 ms, client to server: SYN; client is SYN-SENT") for name in names)
         assert all(names)
@@ -97,18 +116,29 @@ class TestPage:
         page = draw_html(talk.trace, lay_out(talk.trace), self.PAGE, "a title")
         return page, json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)[1])
 
+    @staticmethod
+    def column(data, name, form):
+        octets = base64.b64decode(data["columns"][name])
+        return struct.unpack(f"<{len(octets) // struct.calcsize(form)}{form}", octets)
+
+    @staticmethod
+    def octets(page):
+        return base64.b64decode(re.search(r'<script id="octets" type="text/plain">(.*?)</script>', page, re.S)[1])
+
     def test_brings_all_it_needs(self):
-        assert self.PAGE.count(PLACE) == 1
+        assert self.PAGE.count(PLACE) == self.PAGE.count(OCTETS) == 1
         assert not re.search(r"""(src|href)=["']?https?:|@import|url\(|fetch\(|XMLHttpRequest|WebSocket""", self.PAGE)
 
     def test_carries_rows_and_octets(self):
-        _, data = self.data(greeting())
+        page, data = self.data(greeting())
         assert data["lanes"] == ["client", "server"]
-        assert len(data["rows"]) == len(data["octets"]) == 9
+        assert len(data["rows"]) == len(self.column(data, "frame", "I")) == 9
+        talk = greeting()
+        assert self.octets(page) == b"".join(frame.octets for frame in talk.frames)
         assert data["conversations"][0]["title"] == "TCP client:4000 → server:7"
 
     def test_octets_of_a_peer_do_not_end_the_script(self):
-        page, data = self.data(Talk().opened().a(3, ACK, 101, 301, EVIL))
+        page, data = self.data(Talk().opened().a(3, ACK, 101, 301, EVIL).at(4, udp(EVIL)))
         assert page.count("</script>") == self.PAGE.count("</script>")
         assert any("</script>" in item for item in data["texts"])
 
@@ -117,8 +147,9 @@ class TestPage:
         for number in range(4100):
             talk.a(10 + number, ACK, 101 + 500 * number, 301, b"x" * 500)
         _, data = self.data(talk)
-        assert max(len(item) for item in data["octets"]) == 128  # 96 octets
-        assert data["lengths"]["4"] == 554
+        assert max(self.column(data, "kept", "I")) == 120
+        assert self.column(data, "length", "I")[4] == 554
+        assert list(self.column(data, "at", "d"))[-1] == 4_109_000.0
 
 
 class TestMermaid:
@@ -126,6 +157,11 @@ class TestMermaid:
         drawn = draw_mermaid(lay_out(greeting().trace))
         assert drawn.startswith("sequenceDiagram\n    participant H0 as client\n    participant H1 as server\n")
         assert "    H0->>H1: 1 · 0.0 ms · SYN\n" in drawn
+
+    def test_a_step_carries_its_verdict(self):
+        drawn = draw_mermaid(lay_out(greeting().trace, marks=[Mark(0, "1. Greet.", True), Mark(1, "2. Ask.", False)]))
+        assert "    Note over H0,H1: ✓ 1. Greet.\n" in drawn
+        assert "    Note over H0,H1: ✗ 2. Ask.\n" in drawn
 
     def test_its_own_signs_are_escaped(self):
         drawn = draw_mermaid(lay_out(Talk().opened().a(3, ACK, 101, 301, b"end; loop #1 <b> 100%").trace))

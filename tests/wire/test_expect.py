@@ -4,7 +4,7 @@ import pytest
 
 from labctl.wire.expect import Count, Expectation, judge
 from labctl.wire.model import Call
-from tests.wire.frames import ACK, FIN, PSH, RST, SYN, Talk
+from tests.wire.frames import ACK, FIN, PSH, RST, SYN, Talk, ip, udp
 
 
 def greeting():
@@ -30,7 +30,11 @@ CASES = [
     ("handshake", {"target": "server:8"}, False, ()),
     ("data", {"source": "server", "contains": "you for"}, True, (4, 5)),
     ("data", {"source": "server", "contains": ("Thank", "connecting")}, True, (4, 5)),
-    ("data", {"source": "server", "lacks": "Thank"}, False, (4, 5)),
+    ("data", {"source": "server", "lacks": "Thank"}, False, (4,)),
+    ("data", {"source": "server", "contains": "Thank", "lacks": "Goodbye"}, True, (4,)),
+    ("handshake", {"source": "client", "count": Count(1, 1)}, True, (1, 2, 3)),
+    ("handshake", {"source": "client", "count": Count(2, 2)}, False, (1, 2, 3)),
+    ("handshake", {"target": "server:8", "count": Count(0, 0)}, True, ()),
     ("data", {"source": "client"}, False, ()),
     ("octets", {"source": "server", "count": Count(24, 24)}, True, (4, 5)),
     ("octets", {"source": "client", "count": Count(0, 0)}, True, ()),
@@ -48,6 +52,13 @@ CASES = [
     ("duration", {"count": Count(0, 0.1)}, True, (1, 9)),
     ("duration", {"count": Count(1)}, False, (1, 9)),
     ("datagrams", {}, False, ()),
+    ("datagrams", {"count": Count(0, 0)}, True, ()),
+    ("packets", {"kind": "TCP", "source": "server", "contains": "FIN"}, True, (7,)),
+    ("packets", {"kind": "UDP"}, False, ()),
+    ("packets", {"count": Count(0, 0)}, False, (1, 2, 3, 4, 5, 6, 7, 8, 9)),
+    ("packets", {"kind": "ARP", "count": Count(0, 0)}, True, ()),
+    ("keep_alive", {}, False, ()),
+    ("zero_window", {"count": Count(0, 0)}, True, ()),
     ("unreachable", {}, False, ()),
 ]
 
@@ -56,6 +67,15 @@ CASES = [
 def test_words(what, more, met, frames):
     seen = verdict(greeting(), what, **more)
     assert (seen.met, seen.frames) == (met, frames), seen
+
+
+def test_reports_of_who_listens_to_which_group_are_no_packets_of_a_lesson():
+    """The machine's own bridge sends them whenever one of its programs joins a group: RFC 3376, RFC 3810."""
+    igmp = ip(2, bytes([0x22, 0, 0, 0, 0, 0, 0, 0]), source="10.0.0.254", target="224.0.0.22")
+    mld = ip(58, bytes([143, 0, 0, 0, 0, 0, 0, 0]), source="fe80::1", target="ff02::16")
+    nothing = Count(0, 0)
+    assert verdict(Talk().at(0, igmp).at(1, mld), "packets", count=nothing).met
+    assert not verdict(Talk().at(0, ip(103, bytes(8))), "packets", count=nothing).met
 
 
 class TestEvidence:
@@ -67,6 +87,26 @@ class TestEvidence:
             == "data from server with 'Goodbye': server:7 sent 24 octets: \"Thank you for connecting\" (frames 4, 5)"
         )
         assert "there was TCP client:4000 → server:7" in str(verdict(greeting(), "handshake", target="server:8"))
+
+    @pytest.mark.parametrize(
+        ("what", "more", "told"),
+        [
+            ("duration", {"count": Count(0, 0.001)}, "duration (at most 1.0 ms): it took 7.0 ms (frames 1, 9)"),
+            ("duration", {"count": Count(2)}, "duration (at least 2.00 s): it took 7.0 ms (frames 1, 9)"),
+            (
+                "round_trips",
+                {"source": "client", "count": Count(7, 7)},
+                "1 round trip, the handshake among them (frame 2)",
+            ),
+            (
+                "close",
+                {"source": "server", "before": Expectation("close", "server")},
+                "it came after close from server (frames 7–9) (frames 7–9)",
+            ),
+        ],
+    )
+    def test_numbers_have_their_units_and_nouns_their_number(self, what, more, told):
+        assert told in str(verdict(greeting(), what, **more))
 
     def test_a_refused_handshake_shows_the_reset(self):
         talk = Talk().a(0, SYN, 100).b(1, RST | ACK, 0, 101)
@@ -84,6 +124,38 @@ class TestEvidence:
         assert not verdict(talk, "retransmission", source="server").met
         assert verdict(talk, "no_retransmission").frames == (5, 6)
         assert not verdict(talk, "no_retransmission").met
+
+    def test_a_gap_told_by_duplicates_is_filled_at_once(self):
+        talk = Talk().opened().a(3, ACK, 101, 301, b"one").b(4, ACK, 301, 104)
+        talk.a(5, ACK, 107, 301, b"3").a(5.1, ACK, 108, 301, b"4").a(5.2, ACK, 109, 301, b"5")
+        talk.b(6, ACK, 301, 104).b(6.1, ACK, 301, 104).b(6.2, ACK, 301, 104).a(7, ACK, 104, 301, b"two")
+        assert verdict(talk, "duplicate_ack", source="server", count=Count(3, 3)).met
+        assert not verdict(talk, "duplicate_ack", source="client").met
+        assert verdict(talk, "fast_retransmission", source="client").frames == (12,)
+        assert verdict(talk, "retransmission", source="client:4000").met
+        assert not verdict(talk, "retransmission", source="client:4001").met
+
+    def test_a_closed_window_is_probed(self):
+        talk = Talk().opened().a(3, ACK, 101, 301, b"data").b(4, ACK, 301, 105, window=0).a(300, ACK, 105, 301, b"x")
+        assert verdict(talk, "zero_window", source="server").frames == (5,)
+        assert verdict(talk, "window_probe", source="client").frames == (6,)
+        assert not verdict(talk, "window_probe", source="server").met
+
+    def test_a_silent_peer_is_asked(self):
+        talk = Talk().opened().a(3, ACK, 101, 301, b"data").b(4, ACK, 301, 105).a(1000, ACK, 104, 301)
+        assert verdict(talk, "keep_alive", source="client", count=Count(1, 1)).frames == (6,)
+        assert "0 keep-alive probes" in str(verdict(talk, "keep_alive", source="server"))
+
+    def test_a_question_that_is_asked_again_is_no_new_one(self):
+        talk = Talk().opened().a(3, ACK, 101, 301, b"ask").a(300, ACK, 101, 301, b"ask").b(301, ACK, 301, 104, b"tell")
+        talk.a(302, ACK, 101, 305, b"ask").b(303, ACK, 305, 104)
+        assert verdict(talk, "round_trips", source="client", count=Count(2, 2)).met
+
+    def test_what_must_not_be_said_is_looked_for_in_every_conversation(self):
+        talk = greeting()
+        talk.at(20, udp(b"the secret"))
+        assert verdict(talk, "data", contains="Thank").met
+        assert verdict(talk, "data", contains="Thank", lacks="secret").frames == (10,)
 
 
 class TestOrder:

@@ -7,10 +7,10 @@ import pytest
 from labctl.wire.html import page_data
 from labctl.wire.ladder import lay_out
 from labctl.wire.mermaid import draw_mermaid
-from labctl.wire.shaped import HEAD, Fates, Shaped, read_events, told
+from labctl.wire.shaped import HEAD, Fates, Shaped, amend, read_events, told
 from labctl.wire.svg import draw_svg
 from labctl.wire.terminal import TextLadder
-from tests.wire.frames import ACK, MS, PSH, Talk, tcp
+from tests.wire.frames import ACK, MS, PSH, A, B, Talk, tcp
 
 LOST = tcp(PSH | ACK, 101, 301, b"never seen")
 HELD = tcp(PSH | ACK, 101, 301, b"came late.")
@@ -59,12 +59,62 @@ def test_svg_breaks_the_one_and_slants_the_other(trace):
     text = text.replace("aria-label='", 'aria-label="')
     assert 'aria-label="lost, 10.000 ms, client to server' in text
 
-    def slope(name):
-        part = text.split(f'aria-label="{name}')[1]
-        top, bottom = re.search(r'<line class="l[^>]* y1="(\d+)"[^>]* y2="(\d+)"', part).groups()
-        return int(bottom) - int(top)
+    lines = [[int(n) for n in found] for found in re.findall(r'<line class="l[^>]* y1="(\d+)"[^>]* y2="(\d+)"', text)]
+    slopes = [bottom - top for top, bottom in lines]  # of each packet in its turn; the lost one is the fourth
+    assert slopes[4] > 20 > max(slopes[:4] + slopes[5:])
+    assert text.count("m0 -12l-12 12") == 1
+    assert 'transform="rotate(' in text.split('aria-label="frame 4')[1].split("</g>")[0], "its label follows the line"
 
-    assert slope("frame 4") > 20 > slope("frame 5")
+
+class TestLostBeforeTheTap:
+    """The tap sees only the second one of two segments; that it is the second, the shaper tells."""
+
+    def events(self, *, duplicates):
+        first = tcp(ACK, 101, 301, b"0123456789")
+        talk = Talk().opened().a(11, ACK, 111, 301, b"more")
+        for number in range(duplicates):
+            talk.b(12 + number, ACK, 301, 101)
+        trace = talk.a(20 if duplicates else 250, ACK, 101, 301, b"0123456789").trace
+        trace.shaped = [Shaped(10 * MS, 0, "lost", "client → server", first)]
+        amend(trace)
+        again = trace.packets[-1].number
+        return [event.kind for event in trace.conversations[0].events if event.frame == again]
+
+    def test_a_time_out(self):
+        assert "retransmission" in self.events(duplicates=0)
+
+    def test_acks_had_told(self):
+        assert "fast retransmission" in self.events(duplicates=3)
+
+    def test_one_alone(self):
+        talk = Talk().opened().a(250, ACK, 101, 301, b"0123456789")
+        trace = talk.trace
+        trace.shaped = [Shaped(10 * MS, 0, "lost", "client → server", tcp(ACK, 101, 301, b"0123456789"))]
+        amend(trace)
+        (event,) = [event for event in trace.conversations[0].events if event.kind == "retransmission"]
+        assert (event.by, event.frame, event.text) == (
+            "client",
+            4,
+            "10 octets again, 240 ms after the last segment; the shaper had dropped what was sent first",
+        )
+
+
+class TestHeldAck:
+    """An ACK that its host sent at once, and a shaper held, is not a delayed ACK."""
+
+    def delayed(self, sent_ns):
+        late = tcp(ACK, 301, 105, source=B, target=A, ports=(7, 4000))
+        talk = Talk().opened().a(3, ACK, 101, 301, b"data").at(103, late)
+        trace = talk.trace
+        trace.shaped = [Shaped(sent_ns, 103 * MS, "delayed", "server → client", late[:96])]
+        amend(trace)
+        return "delayed ack" in [event.kind for event in trace.conversations[0].events]
+
+    def test_held(self):
+        assert not self.delayed(4 * MS)
+
+    def test_late_all_the_same(self):
+        assert self.delayed(102 * MS)
 
 
 def test_page_and_mermaid(trace):

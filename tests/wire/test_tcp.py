@@ -133,10 +133,17 @@ class TestTrouble:
 
     def test_a_sack_shows_the_hole(self, talk):
         sack = b"\x01\x01\x05\x0a" + (105).to_bytes(4, "big") + (109).to_bytes(4, "big")
-        talk.opened().a(3, ACK, 101, 301, b"lost").a(3.1, ACK, 105, 301, b"more").b(4, ACK, 301, 101, options=sack)
-        talk.a(10, ACK, 101, 301, b"lost")
+        talk.opened().a(3, ACK, 101, 301, b"lo").a(3, ACK, 103, 301, b"st").a(3.1, ACK, 105, 301, b"more")
+        talk.b(4, ACK, 301, 101, options=sack).b(4.1, ACK, 301, 101, options=sack).a(10, ACK, 103, 301, b"st")
         assert talk.one.events[-1].kind == "fast retransmission"
         assert "SACK" in talk.one.events[-1].text
+
+    def test_one_duplicate_is_not_enough(self, talk):
+        """tshark's rule: it takes two that repeat the first, though a modern sender (RFC 8985) needs none."""
+        sack = b"\x01\x01\x05\x0a" + (105).to_bytes(4, "big") + (109).to_bytes(4, "big")
+        talk.opened().a(3, ACK, 101, 301, b"lost").a(3.1, ACK, 105, 301, b"more").b(4, ACK, 301, 101, options=sack)
+        talk.a(10, ACK, 101, 301, b"lost")
+        assert talk.one.events[-1].kind == "retransmission"
 
     def test_sent_again_though_acknowledged(self, talk):
         talk.opened().a(3, ACK, 101, 301, b"data").b(4, ACK, 301, 105).a(210, ACK, 101, 301, b"data")
