@@ -18,6 +18,11 @@ SHAPER = "shaper"  # role of the helper that impairs a host
 # Whose lab it is, where it must not outlive a process (`labctl.testing.owner`); how a service goes back to its start without being
 # started again: `none` where its process keeps nothing in mind, or the signal that has it start itself anew.
 OWNER, RESET = "labctl.owner", "labctl.reset"
+# Repository of the images built of somebody's folder: one for each lab and host, which goes with it.
+SWAPPED = "labctl-swap"
+PROGRAM = (
+    "labctl.program"  # on a client that was swapped: the program that its steps mean by `lab`, as a shell calls it
+)
 SOURCE = "labctl.source"  # on images: digest of what they were built from
 
 _CLIENT_IMAGE = re.compile(r"(^|/)client(:|$)")  # wherever it came from: `LAB_IMAGES` names another registry

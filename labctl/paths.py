@@ -23,6 +23,11 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "labctl"
 
 
+def tshark_folder() -> Path:
+    """Return the folder that tshark's image is built from."""
+    return _HERE / "tshark"
+
+
 def page_file() -> Path:
     """Return the page that a trace is put into, for a browser."""
     return _HERE / "wire" / "page.html"

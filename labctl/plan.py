@@ -1,8 +1,9 @@
 """From what is wanted and what is found to what to do: pure, so that `--dry-run` prints it and tests read it as a table."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from labctl.model import SHAPER, Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port, TapSpec
+from labctl.model import SHAPER, SWAPPED, Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port, TapSpec
 
 LAB_NETWORK = "lab"
 
@@ -102,8 +103,27 @@ class RemoveVolume:
         return f"remove volume {self.volume.name}"
 
 
+@dataclass(frozen=True)
+class RemoveImage:
+    """Remove an image that was built for this lab alone, once no host is of it."""
+
+    image: str
+
+    def __str__(self) -> str:
+        return f"remove image {self.image}"
+
+
 Step = (
-    RemoveHost | CreateNetwork | CreateVolume | StartTap | CreateHost | StartHost | Wait | RemoveNetwork | RemoveVolume
+    RemoveHost
+    | CreateNetwork
+    | CreateVolume
+    | StartTap
+    | CreateHost
+    | StartHost
+    | Wait
+    | RemoveNetwork
+    | RemoveVolume
+    | RemoveImage
 )
 
 
@@ -134,6 +154,8 @@ def plan_up(wanted: LabSpec, found: Found) -> tuple[Step, ...]:
             kept.add(host.name)
             if host.state != "running":
                 steps.append(StartHost(host.name))
+    gone = [step.host.image for step in steps if isinstance(step, RemoveHost)]
+    steps += swapped_out(set(gone) - {spec.image for spec in wanted.hosts})
     there = {network.key for network in found.networks}
     if LAB_NETWORK not in there:
         steps.append(CreateNetwork(LAB_NETWORK, internal=True))
@@ -180,4 +202,10 @@ def plan_down(found: Found, *, keep_volumes: bool = False) -> tuple[Step, ...]:
         *(RemoveHost(host) for host in found.hosts),
         *(RemoveNetwork(network) for network in found.networks),
         *(RemoveVolume(volume) for volume in volumes),
+        *swapped_out(host.image for host in found.hosts),
     )
+
+
+def swapped_out(images: Iterable[str]) -> tuple[RemoveImage, ...]:
+    """Return the steps that remove those of the images that were built of somebody's folder for this lab."""
+    return tuple(RemoveImage(image) for image in sorted(set(images)) if image.startswith(f"{SWAPPED}:"))

@@ -17,6 +17,25 @@ class Looking(Protocol):
         """Report what is there of one lab, or of all labs."""
 
 
+class Speaking(Looking, Protocol):
+    """What running commands in hosts needs."""
+
+    def exec(
+        self,
+        host: FoundHost,
+        argv: Sequence[str],
+        *,
+        timeout: float | None = None,
+        on_output: Callable[[str, bytes], None] | None = None,
+    ) -> Executed:
+        """Run a command in a host; `on_output` hears (`stdout` or `stderr`, octets) as they come.
+
+        Raises:
+            TimeoutError: it ran longer than `timeout` seconds; it has been ended.
+            LabError: the host does not run.
+        """
+
+
 class Clearing(Looking, Protocol):
     """What taking labs down needs."""
 
@@ -60,26 +79,11 @@ class Breaking(Looking, Protocol):
         """
 
 
-class Engine(Clearing, Breaking, Protocol):
+class Engine(Speaking, Clearing, Breaking, Protocol):
     """A place where labs run; every object in it is found by its labels, never by a file of ours."""
 
     def images(self) -> Mapping[str, str]:
         """Return the lab's images: tag → digest of the sources they were built from (empty where unknown)."""
-
-    def exec(
-        self,
-        host: FoundHost,
-        argv: Sequence[str],
-        *,
-        timeout: float | None = None,
-        on_output: Callable[[str, bytes], None] | None = None,
-    ) -> Executed:
-        """Run a command in a host; `on_output` hears (`stdout` or `stderr`, octets) as they come.
-
-        Raises:
-            TimeoutError: it ran longer than `timeout` seconds; it has been ended.
-            LabError: the host does not run.
-        """
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:
         """Yield a host's log, a line at a time, without the line's end."""

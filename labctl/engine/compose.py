@@ -22,6 +22,7 @@ _VARIABLE = re.compile(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _STAGE = re.compile(r"#\d+ (\[.+?\] .+)")
 # Not part of an image, so no reason to build it anew.
 _NOT_BUILT = {".md", ".pyc"}
+_FOR_LABCTL = "dialogue"  # a folder of `services/` that no host needs
 
 
 def read_services(compose_file: Path, progress: Progress) -> Mapping[str, Any]:
@@ -84,9 +85,18 @@ def digest(parts: Iterable[bytes]) -> str:
 
 
 def source_digest(root: Path | None = None) -> str:
-    """Return the digest of all that the lab's images are built from; they carry it as label `labctl.source`."""
+    """Return the digest of all that the lab's images are built from; they carry it as label `labctl.source`.
+
+    Args:
+        root: the build context; of one without `services/`, such as tshark's, its Dockerfile and compose.yaml count.
+    """
     root = root or lab_root()
-    files = sorted(path for path in (root / "services").rglob("*") if path.suffix not in _NOT_BUILT and path.is_file())
+    own = (root / "Dockerfile", root / "compose.yaml")
+    files = sorted(
+        path
+        for path in ((root / "services").rglob("*") if (root / "services").is_dir() else own)
+        if path.suffix not in _NOT_BUILT and path.parent.name != _FOR_LABCTL and path.is_file()
+    )
     parts = [os.environb.get(b"BASE_IMAGE", b"")]
     for path in files:
         parts += [path.relative_to(root).as_posix().encode(), path.read_bytes()]
@@ -117,8 +127,11 @@ class ComposeBuilder:
             *services,
         ]
         root = self.compose_file.parent
-        source = source_digest(root) if (root / "services").is_dir() else ""
-        env = os.environ | {"LABCTL_SOURCE": source, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": find_endpoint().url}
+        env = os.environ | {
+            "LABCTL_SOURCE": source_digest(root),
+            "DOCKER_BUILDKIT": "1",
+            "DOCKER_HOST": find_endpoint().url,
+        }
         progress.update("images", "building " + ", ".join(services))
         last: deque[str] = deque(maxlen=25)
         with subprocess.Popen(

@@ -8,6 +8,7 @@ from typing import Any
 from docker import APIClient
 from docker.errors import APIError, DockerException
 
+from labctl.engine import execs
 from labctl.engine.endpoint import Endpoint
 from labctl.engine.peek import SERVICE
 from labctl.engine.translate import container_name
@@ -22,8 +23,12 @@ class NoEngineError(EngineError):
     """No engine answers; caught by the CLI, which may offer to install one."""
 
 
-def no_engine(endpoint: Endpoint, error: DockerException) -> NoEngineError:
-    """Tell why the engine cannot be used: not installed, not running, or no permission."""
+def no_engine(endpoint: Endpoint, error: DockerException | OSError | ValueError) -> NoEngineError:
+    """Tell why the engine cannot be used: not installed, not running, no permission, or ssh does not get there."""
+    if endpoint.url.startswith("ssh://") and not isinstance(error, DockerException):
+        host = endpoint.url.removeprefix("ssh://")
+        hint = f"`docker -H {endpoint.url} version` has to work: a key that ssh finds, a known host, `docker` on {host}"
+        return NoEngineError(str(error), where=f"{endpoint.url} ({endpoint.origin})", hint=hint)
     cause = str(error).lower()
     problem = engine_problem(cause, endpoint.socket)
     return NoEngineError(problem.what, where=f"{endpoint.url} ({endpoint.origin})", hint=problem.hint)
@@ -41,13 +46,7 @@ def explain(error: APIError) -> str:
 
 def not_running(host: FoundHost, error: APIError) -> LabError:
     """Tell that a host cannot be spoken to."""
-    if host.state != "running":
-        return LabError(
-            f"host `{host.name}` is {host.state}",
-            where=f"lab `{host.lab}`",
-            hint=f"`labctl logs {host.name}` shows why",
-        )
-    return refused(f"host `{host.name}` of lab `{host.lab}` did not take it", error)
+    return execs.not_running(host, explain(error))
 
 
 def no_image(image: str) -> LabError:

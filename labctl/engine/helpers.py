@@ -6,7 +6,6 @@ It has NET_ADMIN and NET_RAW in that host's namespace alone; the host has neithe
 
 import json
 import os
-import socket
 import struct
 import time
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from labctl.engine.execs import words_of
+from labctl.engine.streams import Channel
 from labctl.engine.translate import compose_labels, container_name
 from labctl.errors import LabError
 from labctl.model import ROLE, SHAPER, SOURCE, FoundHost, LabSpec
@@ -32,8 +33,8 @@ class Carrier(Protocol):
             LabError: the engine does not answer.
         """
 
-    def attach(self, ident: str) -> socket.socket:
-        """Return a socket that carries a container's stdin and, in frames, its output.
+    def attach(self, ident: str) -> Channel:
+        """Return what carries a container's stdin and, in frames, its output.
 
         Raises:
             LabError: it does not run.
@@ -125,7 +126,7 @@ def ask(carrier: Carrier, helper: FoundHost, request: Mapping[str, Any]) -> dict
     return answer
 
 
-def _answer(conn: socket.socket, ident: str) -> dict[str, Any]:
+def _answer(conn: Channel, ident: str) -> dict[str, Any]:
     """Read the engine's frames (type, three zeros, length, octets) until the line that answers; others are other askers'."""
     deadline = time.monotonic() + ANSWERS
     octets, text = b"", b""
@@ -148,8 +149,4 @@ def _answer(conn: socket.socket, ident: str) -> dict[str, Any]:
 
 
 def _refused(what: str, body: bytes) -> LabError:
-    try:
-        words = json.loads(body)["message"]
-    except (ValueError, KeyError, TypeError):
-        words = body.decode(errors="replace")
-    return LabError(f"{what}: {' '.join(str(words).split())}")
+    return LabError(f"{what}: {words_of(body)}")

@@ -1,4 +1,4 @@
-"""The engine without the SDK, for what must answer at once: `ls`, shell completion, `down`. Importing the SDK costs 0.15 s.
+"""The engine without the SDK, for what must answer at once: `ls`, `exec`, `down`, shell completion. Importing the SDK costs 0.15 s.
 
 HTTP/1.0 over the Unix socket: the reply ends where the connection does, so ten lines are a whole client.
 """
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from labctl.engine.endpoint import find_endpoint
+from labctl.engine.execs import Speaker, words_of
+from labctl.engine.streams import Channel
 from labctl.errors import LabError
 from labctl.model import CALLS, LAB, ROLE, SCENARIO, Found, FoundHost, FoundNetwork, FoundVolume, LabSpec
 from labctl.plan import Step
@@ -97,8 +99,8 @@ def look(ask: List, lab: str | None = None) -> Found:
 FREEZES = 5  # tries
 
 
-class QuickEngine:
-    """Looks, breaks and heals, and takes labs down; all else is `DockerEngine`'s."""
+class QuickEngine(Speaker):
+    """Looks, runs commands in hosts, breaks and heals, and takes labs down; all else is `DockerEngine`'s."""
 
     PATIENCE = 120  # seconds, as the SDK's
 
@@ -128,7 +130,7 @@ class QuickEngine:
         except (OSError, ValueError) as error:
             raise _gone(error) from error
         if status >= 300:
-            raise RefusalError(status, " ".join(str(json.loads(body).get("message", status)).split()))
+            raise RefusalError(status, words_of(body))
 
     # -- faults -------------------------------------------------------------------------------------------------------
 
@@ -139,26 +141,39 @@ class QuickEngine:
         except (OSError, ValueError) as error:
             raise _gone(error) from error
 
-    def attach(self, ident: str) -> socket.socket:
-        """Return a socket to a container's stdin and output; see `Carrier`."""
+    def attach(self, ident: str) -> Channel:
+        """Return a channel to a container's stdin and output; see `Carrier`."""
+        return self._converse(f"/containers/{ident}/attach?stream=1&stdin=1&stdout=1")
+
+    def start_exec(self, ident: str) -> Channel:
+        """Start a command and return what carries its output; see `Speaker`."""
+        return self._converse(f"/exec/{ident}/start", b'{"Detach": false, "Tty": false}')
+
+    def _converse(self, target: str, body: bytes = b"") -> Channel:
+        """Have the engine turn a connection over to a process, and return it.
+
+        Raises:
+            OSError: it does not answer, or refuses; in its own words, which come in one piece with the reply's head.
+        """
         conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             conn.settimeout(self.PATIENCE)
             conn.connect(self._path)
-            head = f"POST /containers/{ident}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: engine\r\n"
-            conn.sendall(f"{head}Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode())
+            head = f"POST {target} HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+            kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            conn.sendall(f"{head}{kind}".encode() + body)
             reply = b""
-            while b"\r\n\r\n" not in reply:  # an octet at a time: what follows is the container's
+            while b"\r\n\r\n" not in reply:  # an octet at a time: what follows is the process's
                 octet = conn.recv(1)
                 reply += octet
                 if not octet:
                     raise OSError("the connection ended")
             if not reply.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")):
-                raise OSError(reply.split(b"\r\n")[0].decode(errors="replace"))
+                raise OSError(words_of(conn.recv(1 << 16)))
         except OSError:
             conn.close()
             raise
-        return conn
+        return Channel(conn)
 
     def change(self, host: FoundHost, change: "Change") -> None:
         """Kill, restart, pause or unpause a host; see `Engine.change`."""
@@ -168,8 +183,7 @@ class QuickEngine:
             if status < 300 or change != "pause" or b"freeze" not in body:
                 break
         if status >= 300:
-            words = " ".join(str(json.loads(body).get("message", status)).split())
-            raise LabError(f"host `{host.name}` of lab `{host.lab}`: {change} failed: {words}")
+            raise LabError(f"host `{host.name}` of lab `{host.lab}`: {change} failed: {words_of(body)}")
         if change == "kill":
             self.call("POST", f"/containers/{host.id}/wait")  # until then its name still resolves
 

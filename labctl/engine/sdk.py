@@ -5,56 +5,37 @@ the engine needs to start two containers.
 """
 
 import queue
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.tls import TLSConfig
-from docker.utils.socket import STDERR, STDOUT, frames_iter
+from docker.utils.socket import STDERR, STDOUT
 
-from labctl.engine import failures, helpers, taps
+from labctl.engine import failures, helpers, oneshot, taps
+from labctl.engine.action import POOL, Action
 from labctl.engine.base import Change
 from labctl.engine.endpoint import Endpoint, find_endpoint
-from labctl.engine.networks import create_network, network_name
-from labctl.engine.peek import look
-from labctl.engine.readiness import wait_ready
-from labctl.engine.removal import Kind, RefusalError, remove
-from labctl.engine.streams import close_stream
-from labctl.engine.translate import TRACED, compose_labels, container_body, container_name, trace_calls, volume_name
+from labctl.engine.execs import Speaker
+from labctl.engine.peek import look, read_container
+from labctl.engine.ssh import Tunnel
+from labctl.engine.streams import Channel, close_stream
 from labctl.errors import LabError
-from labctl.model import SOURCE, Executed, Found, FoundHost, LabSpec, Tapped
-from labctl.plan import (
-    LAB_NETWORK,
-    CreateHost,
-    CreateNetwork,
-    CreateVolume,
-    StartHost,
-    StartTap,
-    Step,
-    Wait,
-    publish_network,
-)
+from labctl.model import LAB, SOURCE, Executed, Found, FoundHost, LabSpec, Tapped
+from labctl.plan import Step
 from labctl.progress import Progress
 
-# Requests at once: starting a container is the engine's CPU, so more only queue there.
-POOL = 16
-GRACE = 3  # seconds for `timeout` in the host to do its work
+GRACE = 3  # seconds for a host to end before it is started again
 FREEZES = 3  # tries to pause a host
-TIMED_OUT = (124, 137)  # exit codes of `timeout`: ended by TERM, by KILL
-
 PULL_SILENCE = 25  # seconds without a word from the registry
 
-S = TypeVar("S")
 
-
-class DockerEngine:
+class DockerEngine(Speaker):
     """Labs as containers of one Docker engine; see `Engine` for what the verbs promise."""
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:
@@ -69,12 +50,15 @@ class DockerEngine:
         if folder:
             pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
             tls = TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
+        url = self.endpoint.url
         try:
+            if url.startswith("ssh://"):
+                url = f"unix://{Tunnel(url).path}"
             # `auto`: newer engines refuse old versions, older ones do not know new ones
             self.api = docker.APIClient(
-                base_url=self.endpoint.url, version="auto", timeout=120, tls=tls or False, max_pool_size=POOL * 2
+                base_url=url, version="auto", timeout=120, tls=tls or False, max_pool_size=POOL * 2
             )
-        except DockerException as error:
+        except (DockerException, OSError, ValueError) as error:
             raise failures.no_engine(self.endpoint, error) from error
 
     # -- look ---------------------------------------------------------------------------------------------------------
@@ -92,6 +76,11 @@ class DockerEngine:
             )
 
         return look(ask, lab)
+
+    def hosts(self, lab: str) -> tuple[FoundHost, ...]:
+        """Report a lab's containers alone: a third of what `look` costs."""
+        items = self.api.containers(all=True, filters={"label": [f"{LAB}={lab}"]})
+        return tuple(sorted(map(read_container, items), key=lambda host: host.name))
 
     def images(self) -> Mapping[str, str]:
         """Return all images: tag → digest of the sources they were built from."""
@@ -153,57 +142,16 @@ class DockerEngine:
 
     def act(self, lab: LabSpec, steps: Sequence[Step], progress: Progress, *, timeout: float = 30) -> None:
         """Do the steps of a plan; see `Engine.act`."""
-        _Action(self, lab, progress).run(steps, timeout)
+        Action(self, lab, progress).run(steps, timeout)
 
     # -- inside a host ------------------------------------------------------------------------------------------------
 
-    def exec(
-        self,
-        host: FoundHost,
-        argv: Sequence[str],
-        *,
-        timeout: float | None = None,
-        on_output: Callable[[str, bytes], None] | None = None,
-    ) -> Executed:
-        """Run a command in a host; see `Engine.exec`."""
-        began = time.monotonic()
-        if timeout is not None:  # the engine cannot end an exec; `timeout` in the host can
-            argv = ["timeout", "-k", "1", f"{timeout:g}", *argv]
+    def start_exec(self, ident: str) -> Channel:
+        """Start a command and return what carries its output; see `Speaker`."""
         try:
-            started = self.api.exec_create(host.id, list(argv))["Id"]
-            stream = self.api.exec_start(started, stream=True, demux=True)
+            return Channel(self.api.exec_start(ident, socket=True))
         except APIError as error:
-            raise failures.not_running(host, error) from error
-        parts: queue.SimpleQueue[tuple[bytes | None, bytes | None] | None] = queue.SimpleQueue()
-
-        def read() -> None:
-            with suppress(Exception):  # a closed stream ends like one that is through
-                for part in stream:
-                    parts.put(part)
-            parts.put(None)
-            close_stream(stream)
-
-        # a thread of its own: the stream has no time-out, and a command may be silent for as long as it runs
-        threading.Thread(target=read, daemon=True).start()
-        output = {"stdout": bytearray(), "stderr": bytearray()}
-        while True:
-            left = None if timeout is None else max(0.0, began + timeout + GRACE - time.monotonic())
-            try:
-                part = parts.get(timeout=left)
-            except queue.Empty:
-                raise TimeoutError(f"still running after {timeout:g} s") from None
-            if part is None:
-                break
-            for name, octets in zip(output, part, strict=True):
-                if octets:
-                    output[name] += octets
-                    if on_output:
-                        on_output(name, octets)
-        code = self.api.exec_inspect(started)["ExitCode"]
-        seconds = time.monotonic() - began
-        if timeout is not None and code in TIMED_OUT and seconds >= timeout:
-            raise TimeoutError(f"ended after {timeout:g} s")
-        return Executed(code if code is not None else 1, bytes(output["stdout"]), bytes(output["stderr"]), seconds)
+            raise OSError(failures.explain(error)) from error
 
     def change(self, host: FoundHost, change: Change) -> None:
         """Kill, restart, pause or unpause a host; see `Engine.change`."""
@@ -236,21 +184,12 @@ class DockerEngine:
         reply = self.api.request(method, f"{self.api.base_url}/v{self.api.api_version}{target}", json=body, timeout=120)
         return reply.status_code, reply.content
 
-    def attach(self, ident: str) -> socket.socket:
-        """Return a socket to a container's stdin and output; see `Carrier`."""
+    def attach(self, ident: str) -> Channel:
+        """Return a channel to a container's stdin and output; see `Carrier`."""
         try:
-            conn = self.api.attach_socket(ident, params={"stdin": 1, "stdout": 1, "stream": 1})
+            return Channel(self.api.attach_socket(ident, params={"stdin": 1, "stdout": 1, "stream": 1}))
         except APIError as error:
             raise LabError(f"the helper does not run: {failures.explain(error)}") from error
-        wire: socket.socket = getattr(conn, "_sock", conn)
-        try:
-            own = wire.dup()
-        except (AttributeError, NotImplementedError):  # TLS and ssh have no second handle
-            return wire
-        conn.close()  # the SDK's own handles go at once, not when the collector finds them
-        wire.close()
-        close_stream(conn)
-        return own
 
     def is_current(self, image: str, digest: str) -> bool:
         """Tell whether an image is there, built from sources of that digest."""
@@ -277,22 +216,21 @@ class DockerEngine:
         began = time.monotonic()
         try:
             started = self.api.exec_create(host.id, list(argv), stdin=True)["Id"]
-            stream = self.api.exec_start(started, socket=True)
+            channel = Channel(self.api.exec_start(started, socket=True))
         except APIError as error:
             raise failures.not_running(host, error) from error
         output = {STDOUT: bytearray(), STDERR: bytearray()}
-        wire: Any = getattr(stream, "_sock", stream)
-        try:
-            sender = threading.Thread(target=wire.sendall, args=(octets,), daemon=True)
+        with channel:
+            sender = threading.Thread(target=channel.sendall, args=(octets,), daemon=True)
             sender.start()  # beside the reading, or two full pipes wait for each other
-            for kind, part in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
-                output[kind] += part
-        finally:
-            with suppress(OSError):
-                wire.close()
-            close_stream(stream)
+            for stream, part in channel.frames():
+                output[stream] += part
         code = self.api.exec_inspect(started)["ExitCode"]
         return Executed(code or 0, bytes(output[STDOUT]), bytes(output[STDERR]), time.monotonic() - began)
+
+    def run_once(self, image: str, argv: Sequence[str], octets: bytes, seconds: float) -> Executed:
+        """Run a program over octets in a container of its own; see `oneshot.run`."""
+        return oneshot.run(self.api, image, argv, octets, seconds)
 
     def signal(self, host: FoundHost, name: str) -> None:
         """Send a signal to a host's first process, which hands it on.
@@ -371,7 +309,7 @@ class DockerEngine:
 
     def read_tap(self, tap: FoundHost) -> Tapped:
         """Return what a tap has captured up to now; see `Engine.read_tap`."""
-        return taps.read(self.api, tap)
+        return taps.read(self.api, self, tap)
 
     def follow_tap(self, tap: FoundHost) -> Iterator[bytes]:
         """Yield a tap's capture as it grows; see `Engine.follow_tap`."""
@@ -379,122 +317,4 @@ class DockerEngine:
 
     def mark_tap(self, tap: FoundHost, marks: Sequence[tuple[int, str]]) -> None:
         """Note beside the capture what happened when; see `Engine.mark_tap`."""
-        taps.mark(self.api, tap, marks)
-
-
-class _Action:
-    """One run of a plan's steps against the engine."""
-
-    def __init__(self, engine: DockerEngine, lab: LabSpec, progress: Progress) -> None:
-        self.engine = engine
-        self.api = engine.api
-        self.lab = lab
-        self.progress = progress
-        self.networks: dict[str, str] = {}  # key → name
-        self.made_hosts: list[str] = []
-        self.made_networks: list[str] = []
-
-    def run(self, steps: Sequence[Step], timeout: float) -> None:
-        """Do all steps; where one fails or the user interrupts, take back what this run made: never half a lab."""
-        with ThreadPoolExecutor(POOL) as pool:
-            try:
-                self._run(steps, timeout, pool)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                self.take_back()
-                raise
-
-    def take_back(self) -> None:
-        with suppress(APIError):
-            with ThreadPoolExecutor(POOL) as pool:
-                list(pool.map(lambda name: self.api.remove_container(name, force=True, v=True), self.made_hosts))
-            for network in self.made_networks:
-                self.api.remove_network(network)
-
-    def _run(self, steps: Sequence[Step], timeout: float, pool: ThreadPoolExecutor) -> None:
-        remove(steps, self.delete, self.progress)
-        creations = _of(steps, CreateHost)
-        starts = _of(steps, StartHost)
-        if not starts and not _of(steps, Wait) and not _of(steps, StartTap):
-            return
-        with failures.Watch(self.api, self.lab.name) as watch:
-            for network in self.engine.look(self.lab.name).networks:
-                self.networks[network.key] = network.name
-            self._each(pool, self.create_volume, _of(steps, CreateVolume))
-            for step in _of(steps, CreateNetwork):
-                self.networks[step.key] = network_name(self.lab, step.key)
-            # A container needs its networks when it starts, not when it is created.
-            created = [pool.submit(self.create_host, step) for step in creations]
-            networks = [pool.submit(self.create_network, step) for step in _of(steps, CreateNetwork)]
-            listening = [pool.submit(self.start_tap, step) for step in _of(steps, StartTap)]
-            _all([*created, *networks, *listening])
-            publishing = {step.host.name for step in creations if step.publish}
-            _all([pool.submit(self.start_host, step.name, step.name in publishing) for step in starts])
-            for waiting in _of(steps, Wait):
-                wait_ready(self.engine, self.lab, waiting, watch, self.progress, timeout)
-
-    def _each(self, pool: ThreadPoolExecutor, do: Callable[[Any], None], steps: Sequence[Any]) -> None:
-        _all([pool.submit(do, step) for step in steps])
-
-    def delete(self, kind: Kind, ident: str) -> None:
-        """Take one object away; see `removal`."""
-        try:
-            if kind == "containers":
-                self.api.remove_container(ident, force=True, v=True)
-            elif kind == "networks":
-                self.api.remove_network(ident)
-            else:
-                self.api.remove_volume(ident)
-        except APIError as error:
-            raise RefusalError(error.status_code or 0, failures.explain(error)) from error
-
-    def create_volume(self, step: CreateVolume) -> None:
-        labels = compose_labels(self.lab, volume=step.key)
-        self.api.create_volume(volume_name(self.lab, step.key), labels=labels)
-
-    def create_network(self, step: CreateNetwork) -> None:
-        create_network(self.api, self.lab, step.key, self.networks[step.key], internal=step.internal)
-        self.made_networks.append(self.networks[step.key])
-
-    def create_host(self, step: CreateHost) -> None:
-        name, container = step.host.name, container_name(self.lab, step.host.name)
-        self.progress.update(name, "creating")
-        body = container_body(self.lab, step.host, self.networks[LAB_NETWORK], publish=step.publish)
-        try:
-            if step.host.service.get(TRACED):
-                image = self.api.inspect_image(step.host.image)  # type: ignore[no-untyped-call]
-                trace_calls(body, image["Config"])
-            self.api.create_container_from_config(body, container)  # type: ignore[no-untyped-call]
-        except ImageNotFound as error:
-            raise failures.no_image(step.host.image) from error
-        except APIError as error:
-            raise failures.not_started(self.api, self.lab, name, error) from error
-        self.made_hosts.append(container)
-
-    def start_tap(self, step: StartTap) -> None:
-        """Start a tap beside the making of its network; it waits for the bridge, and hosts wait for it."""
-        self.progress.update("tap", "starting")
-        self.made_hosts.append(taps.container_of(self.lab))
-        taps.start(self.api, self.lab, step.spec, self.networks[LAB_NETWORK])
-        self.progress.done("tap", "listening")
-
-    def start_host(self, name: str, publish: bool) -> None:
-        container = container_name(self.lab, name)
-        self.progress.update(name, "starting")
-        try:
-            if publish:
-                self.api.connect_container_to_network(container, self.networks[publish_network(name)])
-            self.api.start(container)
-        except APIError as error:
-            raise failures.not_started(self.api, self.lab, name, error) from error
-
-
-def _of(steps: Sequence[Step], kind: type[S]) -> list[S]:
-    return [step for step in steps if isinstance(step, kind)]
-
-
-def _all(futures: Sequence[Future[None]]) -> None:
-    """Wait for all; raise the first error as soon as there is one."""
-    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    for future in done:
-        future.result()
+        taps.mark(self, tap, marks)

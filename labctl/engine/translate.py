@@ -177,7 +177,8 @@ def _healthcheck(check: Mapping[str, Any]) -> dict[str, Any]:
         return {"Test": ["NONE"]}
     test = check["test"] if isinstance(check["test"], list) else ["CMD-SHELL", check["test"]]
     timeout = nanoseconds(check["timeout"]) if "timeout" in check else 0
-    return {"Test": test, "Interval": HEALTH_INTERVAL, "Timeout": timeout, "Retries": check.get("retries", 0)}
+    interval = max(HEALTH_INTERVAL, nanoseconds(check.get("interval", "0s")))
+    return {"Test": test, "Interval": interval, "Timeout": timeout, "Retries": check.get("retries", 0)}
 
 
 def _tmpfs(entries: list[str] | str) -> dict[str, str]:
