@@ -158,8 +158,9 @@ def _cross_checks(data: dict[str, Any], root: yaml.Node, file: str, known_hosts:
                     file, *place, f"links[{index}].{key}", f"host `{name}` is not among the scenario's hosts{known}"
                 )
     steps = data.get("steps")
+    yield from _wire_checks(data, (), root, file, list(hosts.values()))
     for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        yield from _wire_checks(step, index, root, file, list(hosts.values()))
+        yield from _wire_checks(step, ("steps", index), root, file, list(hosts.values()))
         if isinstance(step, dict) and isinstance(step.get("fault"), str) and hosts:
             yield from _fault_problem(step["fault"], index, list(hosts.values()), root, file)
         for on in _texts([step.get("on")] if isinstance(step, dict) else None).values():
@@ -171,7 +172,9 @@ def _cross_checks(data: dict[str, Any], root: yaml.Node, file: str, known_hosts:
                 )
 
 
-def _wire_checks(step: object, index: int, root: yaml.Node, file: str, hosts: Sequence[str]) -> Iterator[Problem]:
+def _wire_checks(
+    step: object, at: tuple[int | str, ...], root: yaml.Node, file: str, hosts: Sequence[str]
+) -> Iterator[Problem]:
     """Find hosts in expectations of the wire that take no part."""
     items = step.get("wire") if isinstance(step, dict) else None
     for number, item in enumerate(items if isinstance(items, list) else ()):
@@ -180,7 +183,7 @@ def _wire_checks(step: object, index: int, root: yaml.Node, file: str, hosts: Se
                 place = said.get(key) if isinstance(said, dict) else None
                 host = place.partition(":")[0] if isinstance(place, str) else ""
                 if host and hosts and host not in hosts:
-                    loc = ("steps", index, "wire", number, word, key)
+                    loc = (*at, "wire", number, word, key)
                     known = nearest(host, hosts)
                     yield Problem(
                         file,

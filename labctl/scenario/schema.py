@@ -118,6 +118,15 @@ class Check(Part):
         return {**data, "points": float(points)} if isinstance(data, dict) and type(points) is int else data
 
 
+class BuildLimits(Part):
+    """What the build of a submission's image may take; it has no network."""
+
+    seconds: Seconds = Field(120.0, description="time limit")
+    memory_mb: int = Field(512, ge=6, description="memory limit of each step, in MiB")
+    context_mb: int = Field(16, ge=1, description="size of the submission's folder, in MiB")
+    image_mb: int = Field(1024, ge=1, description="size of the image, and of what a step may write meanwhile, in MiB")
+
+
 class Grading(Part):
     """How `labctl grade` judges a program in a host's place."""
 
@@ -126,6 +135,10 @@ class Grading(Part):
     steps: int = Field(1, ge=0, description="points for each step of the scenario that is as expected")
     seconds: Seconds = Field(60.0, description="time limit for a submission, from the moment that its lab is up")
     memory_mb: int = Field(64, ge=6, description="memory limit of a submission, in MiB")
+    build: BuildLimits = Field(
+        default_factory=lambda: BuildLimits.model_validate({}),
+        description="limits on the build of a submission with a Dockerfile",
+    )
     checks: tuple[Check, ...] = ()
 
 
@@ -138,6 +151,7 @@ class Scenario(Part):
     hosts: tuple[HostName, ...] = Field(min_length=1, description="services of compose.yaml that take part")
     links: tuple[Link, ...] = Field((), description="what is wrong with the network from the start")
     steps: tuple[StepInFile, ...] = ()
+    wire: tuple[WireItem, ...] = Field((), description="what the packets of all steps together must show")
     questions: tuple[Question, ...] = ()
     grading: Grading | None = None
     version: Literal[1] = Field(1, description="of the file format")

@@ -1,5 +1,6 @@
 """The `wire:` part of a step: what its packets and calls must show. Each entry is one word of the vocabulary with its particulars."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -55,6 +56,24 @@ class Octets(Between):
     lacks: Texts = Field((), description="text that is not")
 
 
+class Line(Between):
+    """A line of a protocol that labctl reads, passwords hidden; all conditions given must be met."""
+
+    equals: str = Field("", description="the whole of it; of a reply of several lines, one of them")
+    contains: Texts = Field((), description="text that is in it")
+    matches: str = Field("", description="a regular expression (Python's), searched in it")
+    lacks: Texts = Field((), description="text that is not")
+    count: Counted | None = Field(None, description="how many such lines; at least one where it is not given")
+
+    @model_validator(mode="after")
+    def _is_expression(self) -> "Line":
+        try:
+            re.compile(self.matches)
+        except re.error as error:
+            raise ValueError(f"`matches` is not a regular expression: {error}") from error
+        return self
+
+
 class Close(Part):
     """An orderly end of a connection."""
 
@@ -68,6 +87,13 @@ class Number(Between):
     """Something that is counted; at least one where no count is given."""
 
     count: Counted | None = None
+
+
+class Packets(Number):
+    """Packets of any kind, each counted where it crosses, whenever its conversation began."""
+
+    kind: Literal["TCP", "UDP", "ICMP", "ARP", "DNS"] | None = None
+    contains: Texts = Field((), description="text that the ladder's label of it holds, such as `echo reply`")
 
 
 class Span(Between):
@@ -98,17 +124,30 @@ class SystemCall(Part):
 class WireItem(Part):
     """One expectation: exactly one of these words."""
 
-    handshake: Between | None = Field(None, description="a TCP connection opens; `from` sends the SYN")
+    handshake: Number | None = Field(None, description="a TCP connection opens; `from` sends the SYN")
     data: Octets | None = Field(None, description="octets come from `from`, in whatever segments")
+    line: Line | None = Field(None, description="`from` says a line of its protocol: a command, a reply")
     close: Close | None = Field(None, description="both ends close in order")
     reset: Number | None = Field(None, description="`from` sends a RST")
     refused: Between | None = Field(None, description="a SYN of `from` is answered by a RST")
     unreachable: Between | None = Field(None, description="ICMP says that what `from` sent could not be delivered")
     retransmission: Number | None = Field(None, description="`from` sends something again")
     retransmissions: Number | None = Field(None, description="the same word, for several")
+    fast_retransmission: Number | None = Field(
+        None, description="it does so because ACKs showed a gap, not by time-out"
+    )
+    duplicate_ack: Number | None = Field(
+        None, description="`from` acknowledges the same again: octets before are missing"
+    )
+    keep_alive: Number | None = Field(
+        None, description="`from` asks over an idle connection whether the other is there"
+    )
+    zero_window: Number | None = Field(None, description="`from` says that it can take nothing more")
+    window_probe: Number | None = Field(None, description="`from` asks whether a closed window has opened")
     no_retransmission: Between | None = Field(None, description="nothing is sent twice")
     segments: Number | None = Field(None, description="TCP segments with octets from `from`")
     datagrams: Number | None = Field(None, description="UDP datagrams from `from`")
+    packets: Packets | None = Field(None, description="packets of any kind, in the step's time")
     octets: Number | None = Field(None, description="octets of payload from `from`, each counted once")
     round_trips: Number | None = Field(None, description="how often `from` waited for an answer")
     duration: Span | None = Field(None, description="from the first packet of a conversation to its last")
@@ -127,5 +166,5 @@ class WireItem(Part):
         return next(iter(self.model_fields_set))
 
 
-for _model in (Between, Octets, Close, Number, Span, Reach, SystemCall, WireItem):
+for _model in (Between, Octets, Line, Close, Number, Packets, Span, Reach, SystemCall, WireItem):
     _model.model_rebuild()
