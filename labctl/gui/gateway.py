@@ -4,7 +4,7 @@
 
 The container publishes no port. Refused are: a `Host` that is no loopback name (421: DNS rebinding), an `Origin` that is not ours and a
 wrong token (403), any path that is not in the table of files (404), any method but GET (405). The token stands in the address's
-fragment, which browsers do not send, and the page removes it from the history.
+fragment, which browsers do not send, and the page removes it from the history. Another version of WebSocket than 13 gets 426.
 """
 
 import asyncio
@@ -22,10 +22,12 @@ from labctl.gui.websocket import (
     PING,
     PONG,
     TEXT,
+    VERSION,
     Reader,
     WebSocketError,
     accept_key,
     encode,
+    is_key,
 )
 
 CHUNK = 65536
@@ -85,6 +87,14 @@ def refuse(request: Request, token: str) -> str | None:
     ):
         return "403 Forbidden"
     return None
+
+
+def asks_for_websocket(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request wants to go on as a WebSocket of the version that we speak (RFC 6455 sections 4.2.1, 4.4)."""
+    wants = "upgrade" in headers.get("connection", "").lower().replace(" ", "").split(",")
+    return (
+        wants and headers.get("upgrade", "").lower() == "websocket" and headers.get("sec-websocket-version") == VERSION
+    )
 
 
 class Gateway:
@@ -153,12 +163,13 @@ class Gateway:
             writer.close()
 
     async def _join(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        key = request.headers.get("sec-websocket-key")
-        if request.headers.get("upgrade", "").lower() != "websocket" or not key:
-            await _reply(
-                writer, "426 Upgrade Required", b"426 Upgrade Required\n", "text/plain", "Upgrade: websocket\r\n"
-            )
+        key = request.headers.get("sec-websocket-key", "")
+        if not asks_for_websocket(request.headers):
+            spoken = f"Upgrade: websocket\r\nSec-WebSocket-Version: {VERSION}\r\n"
+            await _reply(writer, "426 Upgrade Required", b"426 Upgrade Required\n", "text/plain", spoken)
             return
+        if not is_key(key):
+            raise ValueError(key)
         spoken = (
             "Sec-WebSocket-Protocol: binary\r\n"
             if "binary" in request.headers.get("sec-websocket-protocol", "")

@@ -8,20 +8,17 @@ through this relay, for as long as it runs.
 import asyncio
 import hmac
 import json
-import secrets
 import struct
-from collections.abc import Callable, Sequence
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
+from labctl.gui.agent import HEAD
 from labctl.gui.display import Display, padded
 from labctl.gui.xauth import COOKIE
 
-HEAD = struct.Struct(">II")
 CHUNK = 65536
 LONGEST = 1024  # octets that a setup packet may have: two names and a cookie take 48
-AGENT = ("python3", "-m", "services.desktop.xagent")
 
 
 @dataclass
@@ -80,11 +77,12 @@ class Relay:
 
     Args:
         real: the cookie that the display wants; None: it wants none.
+        fake: the cookie that the container's programs have.
     """
 
-    def __init__(self, display: Display, real: bytes | None) -> None:
+    def __init__(self, display: Display, real: bytes | None, fake: bytes) -> None:
         self.display = display
-        self.fake = secrets.token_bytes(16)
+        self.fake = fake
         self.counts = Counts()
         self._real = real
         self._streams: dict[int, asyncio.StreamWriter] = {}
@@ -173,31 +171,14 @@ class Relay:
         await self._to_agent.drain()
 
 
-async def run_agent(
-    exec_prefix: Sequence[str], order: dict[str, Any], relay: Relay | None, started: Callable[[], None]
-) -> int:
-    """Start the container's agent by `docker exec -i`, carry while the window is open, and return the window's exit code.
-
-    Args:
-        exec_prefix: `docker exec -i CONTAINER`, in words.
-        order: what the agent is to start; see `services/desktop/xagent.py`.
-        relay: None where the window reaches the display by itself.
-        started: called once the order is out.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *exec_prefix, *AGENT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True
-    )  # in a session of its own: Ctrl-C is ours to handle
-    assert process.stdin and process.stdout  # noqa: S101 - both are pipes
+async def carry_for(agent: "subprocess.Popen[bytes]", relay: Relay) -> int:
+    """Carry while the window is open, and return the window's exit code; where the window needs no relay, its connections are none."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(CHUNK * 2)
+    incoming, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), agent.stdout)
+    outgoing, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, agent.stdin)
     try:
-        body = json.dumps(order).encode()
-        process.stdin.write(HEAD.pack(0, len(body)) + body)
-        await process.stdin.drain()
-        started()
-        return await (relay or Relay(Display("", 0), None)).carry(process.stdout, process.stdin)
+        return await relay.carry(reader, asyncio.StreamWriter(outgoing, protocol, reader, loop))
     finally:
-        process.stdin.close()  # the agent ends the window when its stdin does
-        try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        incoming.close()
+        outgoing.close()

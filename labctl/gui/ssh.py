@@ -33,9 +33,9 @@ def check_tools(*, trusted: bool) -> None:
             )
 
 
-def window_command(arguments: Sequence[str], hosts: str) -> str:
+def window_command(program: Sequence[str]) -> str:
     """Return what the login runs: sshd gives it none of the container's environment."""
-    return f"cd /app && LANG=C.UTF-8 LAB_HOSTS={shlex.quote(hosts)} exec python3 -m services.desktop {shlex.join(arguments)}"
+    return f"cd /app && LANG=C.UTF-8 exec {shlex.join(program)}"
 
 
 def ssh_command(exec_prefix: Sequence[str], folder: str, inside: str, command: str, *, trusted: bool) -> list[str]:

@@ -11,7 +11,7 @@ from labctl.errors import LabError
 from labctl.gui.gateway import Gateway
 
 FILES = "/usr/share/novnc"
-SCREEN = ("python3", "-m", "services.desktop.screen")
+SCREEN = ("python3", "-S", "-m", "services.desktop.screen")
 PIPE = ("python3", "-S", "-m", "services.desktop.pipe")
 
 
@@ -42,13 +42,13 @@ async def fetch_files(exec_prefix: Sequence[str]) -> dict[str, bytes]:
 
 
 async def run_web(
-    exec_prefix: Sequence[str], arguments: Sequence[str], size: str, tell: Callable[[str], None], port: int = 0
+    exec_prefix: Sequence[str], program: Sequence[str], size: str, tell: Callable[[str], None], port: int = 0
 ) -> int:
     """Show the window on a screen in the container, serve it, and return the window's exit code.
 
     Args:
         exec_prefix: `docker exec -i CONTAINER`, in words.
-        arguments: of `services.desktop`.
+        program: the window's, in words.
         tell: called with the address once a browser may connect.
 
     Raises:
@@ -56,15 +56,31 @@ async def run_web(
     """
     number = secrets.randbelow(9000) + 100  # of the display: several windows may be open at once
     folder = f"/run/labctl/screen-{number}"
-    words = [*exec_prefix, *SCREEN, "--size", size, "--number", str(number), "--folder", folder, "--", *arguments]
-    screen = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE, start_new_session=True)
-    assert screen.stdin  # noqa: S101 - a pipe
+    words = [
+        *exec_prefix,
+        *SCREEN,
+        "--size",
+        size,
+        "--number",
+        str(number),
+        "--folder",
+        folder,
+        "--tell",
+        "--",
+        *program,
+    ]
+    screen = await asyncio.create_subprocess_exec(
+        *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    assert screen.stdin and screen.stdout  # noqa: S101 - both are pipes
     gateway: Gateway | None = None
     try:
-        files = await fetch_files(exec_prefix)
+        files, said = await asyncio.gather(fetch_files(exec_prefix), screen.stdout.readline())
+        if said != b"ready\n":
+            hint = "`labctl logs desktop` and `labctl doctor` may tell why"
+            raise LabError("the screen in the container did not come up", hint=hint)
         gateway = Gateway(files, [*exec_prefix, *PIPE, f"{folder}/vnc.sock"], secrets.token_urlsafe(24))
         await gateway.start(port)
-        await _ready(exec_prefix, f"{folder}/vnc.sock", screen)
         tell(gateway.address)
         return await screen.wait()
     finally:
@@ -76,25 +92,3 @@ async def run_web(
         except TimeoutError:
             screen.kill()
             await screen.wait()
-
-
-async def _ready(exec_prefix: Sequence[str], path: str, screen: asyncio.subprocess.Process) -> None:
-    """Wait until the screen takes connections.
-
-    Raises:
-        LabError: it has ended instead.
-    """
-    waiting = f"for i in $(seq 200); do [ -S {path} ] && exit 0; sleep 0.05; done; exit 1"
-    process = await asyncio.create_subprocess_exec(
-        *exec_prefix, "sh", "-c", waiting, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-    )
-    ended = asyncio.ensure_future(screen.wait())
-    ready = asyncio.ensure_future(process.wait())
-    await asyncio.wait((ended, ready), return_when=asyncio.FIRST_COMPLETED)
-    if ready.done() and not ready.result():
-        ended.cancel()
-        return
-    ready.cancel()
-    raise LabError(
-        "the screen in the container did not come up", hint="`labctl logs desktop` and `labctl doctor` may tell why"
-    )

@@ -9,6 +9,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+VERSION = "13"
 MOST = 1 << 20  # octets of a frame that are taken
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -28,6 +29,14 @@ class Frame:
 
     opcode: int
     payload: bytes
+
+
+def is_key(key: str) -> bool:
+    """Tell whether a client's key is 16 octets in base64, as it has to be (section 4.1)."""
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except ValueError:
+        return False
 
 
 def accept_key(key: str) -> str:

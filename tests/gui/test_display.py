@@ -1,17 +1,15 @@
 """What `DISPLAY` means, and how an X server is asked: a server played by the test answers with the octets of X11's own."""
 
 import socket
-import struct
 import threading
 
 import pytest
 
-from labctl.commands.gui import Wish, choose_way
+from labctl.commands.gui import Wish, choose_way, docker_words, socket_obstacle
+from labctl.engine.endpoint import Endpoint
 from labctl.errors import LabError
 from labctl.gui.display import DisplayError, Session, parse_display
-
-SECURITY = 137  # major opcode that the played server gives the extension
-GRANTED = bytes(range(50, 66))
+from tests.gui.xserver import GRANTED
 
 
 class TestAddresses:
@@ -40,69 +38,6 @@ class TestAddresses:
     def test_what_names_none(self, text):
         with pytest.raises(DisplayError):
             parse_display(text)
-
-
-class FakeServer:
-    """Answers the set-up, and SECURITY's requests where it is to have that extension."""
-
-    def __init__(self, path, *, cookie=b"", security=True, grants=True):
-        self.path, self.cookie, self.security, self.grants = str(path), cookie, security, grants
-        self.revoked = threading.Event()
-        self.listening = socket.socket(socket.AF_UNIX)
-        self.listening.bind(self.path)
-        self.listening.listen()
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.thread.join(5)
-        self.listening.close()
-
-    def serve(self):
-        conn, _ = self.listening.accept()
-        with conn:
-            head = conn.recv(12, socket.MSG_WAITALL)
-            sizes = struct.unpack_from("<HH", head, 6)
-            name, data = (conn.recv(size + -size % 4, socket.MSG_WAITALL)[:size] if size else b"" for size in sizes)
-            if self.cookie and (name, data) != (b"MIT-MAGIC-COOKIE-1", self.cookie):
-                conn.sendall(struct.pack("<BBHHH", 0, 8, 11, 0, 2) + b"go away!")
-                return
-            conn.sendall(struct.pack("<BBHHH", 1, 0, 11, 0, 2) + bytes(8))
-            while request := conn.recv(4, socket.MSG_WAITALL):
-                rest = conn.recv(struct.unpack_from("<H", request, 2)[0] * 4 - 4, socket.MSG_WAITALL)
-                if request[0] == 98:  # QueryExtension
-                    conn.sendall(
-                        struct.pack("<BxHIBB22x", 1, 0, 0, self.security and rest[4:12] == b"SECURITY", SECURITY)
-                    )
-                elif request[:2] == bytes((SECURITY, 0)):
-                    conn.sendall(struct.pack("<BxHIHH20x", 1, 0, 0, 1, 0))
-                elif request[:2] == bytes((SECURITY, 1)):
-                    if self.grants:
-                        conn.sendall(struct.pack("<BxHIIH18x", 1, 0, 4, 77, 16) + GRANTED)
-                    else:
-                        conn.sendall(struct.pack("<BBH28x", 0, 10, 0))
-                elif request[:2] == bytes((SECURITY, 2)):
-                    assert rest == struct.pack("<I", 77)
-                    self.revoked.set()
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("XAUTHORITY", str(tmp_path / "no-such-file"))
-    return tmp_path / "X0"
-
-
-@pytest.fixture
-def serve(place):
-    servers = []
-
-    def begin(**facts):
-        servers.append(FakeServer(place, **facts))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.close()
 
 
 class TestAsking:
@@ -189,7 +124,37 @@ class TestChoice:
         with pytest.raises(LabError, match="cannot be mounted"):
             choose_way(Wish(via="socket"), f"{place}:0")
 
-    def test_nor_can_one_of_this_machine_by_an_engine_on_another(self, place, serve):
-        serve()
-        with pytest.raises(LabError, match="on another machine"):
-            choose_way(Wish(via="socket"), f"{place}:0", why_no_socket="the engine is on another machine")
+    def test_nor_can_one_of_this_machine_by_an_engine_on_another_which_is_said_first(self):
+        with pytest.raises(LabError, match="on another machine") as failed:
+            choose_way(Wish(via="socket"), "", why_no_socket="the engine at ssh://box is on another machine")
+        for way in ("relay", "ssh", "web"):
+            assert f"`--via {way}`" in failed.value.hint
+
+
+class TestWhereTheEngineIs:
+    @pytest.mark.parametrize(
+        ("url", "system", "why"),
+        [
+            ("unix:///var/run/docker.sock", "Debian GNU/Linux 13", ""),
+            (
+                "unix:///home/ana/.docker/desktop/docker.sock",
+                "Docker Desktop",
+                "Docker Desktop runs the engine in a virtual machine",
+            ),
+            ("tcp://10.0.0.7:2376", "", "the engine at tcp://10.0.0.7:2376 is on another machine"),
+            ("ssh://ana@box", "", "the engine at ssh://ana@box is on another machine"),
+        ],
+    )
+    def test_whether_a_socket_of_this_machine_can_be_mounted(self, url, system, why):
+        def facts():
+            assert system, "an engine elsewhere is not asked"
+            return {"OperatingSystem": system}
+
+        assert socket_obstacle(Endpoint(url, "DOCKER_HOST"), facts) == why
+
+    def test_the_docker_command_is_told_which_engine(self, tmp_path):
+        assert docker_words(Endpoint("unix:///var/run/docker.sock", "default")) == ["docker"]
+        assert docker_words(Endpoint("ssh://ana@box", "context `box`")) == ["docker", "-H", "ssh://ana@box"]
+        words = " ".join(docker_words(Endpoint("tcp://box:2376", "context `box`", tmp_path)))
+        pems = f"--tlscacert {tmp_path}/ca.pem --tlscert {tmp_path}/cert.pem --tlskey {tmp_path}/key.pem"
+        assert words == f"docker -H tcp://box:2376 --tlsverify {pems}"

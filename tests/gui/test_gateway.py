@@ -107,10 +107,22 @@ class TestWhoIsRefused:
             (get("/", method="POST"), 405),
             ("nonsense\r\n\r\n", 400),
             (get(f"/screen?token={TOKEN}"), 426),
+            (get(f"/screen?token={TOKEN}", more=UPGRADE.replace("Connection: Upgrade", "Connection: close")), 426),
+            (get(f"/screen?token={TOKEN}", more=UPGRADE.replace(KEY, "c2hvcnQ=")), 400),
+            (get(f"/screen?token={TOKEN}", more=UPGRADE.replace(KEY, "no base64!")), 400),
         ],
     )
     def test_status(self, request_, status):
         assert ask(request_).startswith(f"HTTP/1.1 {status} ".encode())
+
+    @pytest.mark.parametrize("version", ["8", "12", "14", "13, 8", ""])
+    def test_another_version_is_told_which_one_is_spoken(self, version):
+        """RFC 6455 section 4.4."""
+        asked = UPGRADE.replace("Sec-WebSocket-Version: 13", f"Sec-WebSocket-Version: {version}")
+        got = ask(get(f"/screen?token={TOKEN}", more=asked))
+        assert got.startswith(b"HTTP/1.1 426 ")
+        assert b"\r\nSec-WebSocket-Version: 13\r\n" in got
+        assert b"\r\nUpgrade: websocket\r\n" in got
 
     @pytest.mark.parametrize(
         ("path", "kind"), [("/", b"text/html; charset=utf-8"), ("/core/rfb.js", b"text/javascript")]

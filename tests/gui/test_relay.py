@@ -7,8 +7,9 @@ import struct
 
 import pytest
 
+from labctl.gui.agent import HEAD, new_cookie
 from labctl.gui.display import Display
-from labctl.gui.relay import HEAD, Relay, SetupError, refusal, swap_cookie
+from labctl.gui.relay import Relay, SetupError, refusal, swap_cookie
 from labctl.gui.xauth import COOKIE, LOCAL, WILD, find_cookie, read_records
 from services.desktop.xauth import Record, dump
 
@@ -81,7 +82,7 @@ class TestCarrying:
             ours, theirs = socket.socketpair()
             reader, writer = await asyncio.open_connection(sock=ours)
             agent_reader, agent_writer = await asyncio.open_connection(sock=theirs)
-            relay = Relay(Display(":7", 7, path=path), REAL)
+            relay = Relay(Display(":7", 7, path=path), REAL, new_cookie())
             task = asyncio.create_task(relay.carry(reader, writer))
             for stream, body in frames(relay):
                 agent_writer.write(HEAD.pack(stream, len(body)) + body)
@@ -120,8 +121,7 @@ class TestCarrying:
         assert (relay.counts.connections, relay.counts.denied) == (0, 1)
 
     def test_each_relay_has_a_cookie_of_its_own(self):
-        display = Display(":7", 7, path="/nowhere")
-        assert len({Relay(display, None).fake for _ in range(5)}) == 5
+        assert len({new_cookie() for _ in range(5)}) == 5
 
 
 class TestXauthority:
