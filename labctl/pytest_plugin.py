@@ -102,7 +102,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator["Lab"]:
     try:
         lab = _obtain(request, asked)
     except LabError as error:  # its words are for the user; a traceback says nothing more
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     request.node.stash[LAB] = lab
     yield lab
     lab.used = True
@@ -132,14 +132,14 @@ def _obtain(request: pytest.FixtureRequest, asked: Asked) -> "Lab":
             return found
         del labs.shared[place]
         found.stop()
-    new = _bring_up(request, asked, labs)
+    new = _bring_up(request, asked, labs, shared=owner is not None)
     if owner is not None:
         labs.shared[place] = new
     (owner or request.node).addfinalizer(lambda: _end(request.config, place, new))
     return new
 
 
-def _bring_up(request: pytest.FixtureRequest, asked: Asked, labs: Labs) -> "Lab":
+def _bring_up(request: pytest.FixtureRequest, asked: Asked, labs: Labs, *, shared: bool) -> "Lab":
     from labctl.testing.lab import Lab
 
     if labs.engine is None:
@@ -152,6 +152,7 @@ def _bring_up(request: pytest.FixtureRequest, asked: Asked, labs: Labs) -> "Lab"
         timeout=asked.timeout,
         keep=request.config.getoption("--lab-keep") != "never",
         engine=labs.engine,
+        resets=shared,
     )
     for host, program in asked.swap.items():
         lab.with_swap(host, program)
@@ -184,9 +185,13 @@ def _end(config: pytest.Config, place: Any, lab: "Lab") -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:  # noqa: ARG001
-    """Attach to a failed test's report what its lab shows: logs, and the wire where it has a tap."""
+    """Attach to a failed test's report what its lab shows: logs, and the wire where it has a tap.
+
+    A fixture that fails, before the test or after it, is a failure too, as long as the lab is there.
+    """
     report = yield
-    if report.failed and report.when == "call" and (lab := item.stash.get(LAB, None)):
+    if report.failed and (lab := item.stash.get(LAB, None)) and lab.is_up:
+        del item.stash[LAB]  # once a test: its folder is named after it
         item.config.stash[LABS].failed.add(lab.name)
         _attach(item, report, lab)
     return report

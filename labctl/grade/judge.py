@@ -2,16 +2,22 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from labctl.commands.run import play, words
 from labctl.commands.swap import await_swapped
+from labctl.engine.beside import beside
+from labctl.engine.limited import LimitedBuilder, check_context, remove_images
 from labctl.engine.sdk import DockerEngine
 from labctl.errors import LabError
-from labctl.grade.words import WORDS
+from labctl.grade.pictures import take_pictures
+from labctl.grade.verdict import Grade, Told, Verdict, in_words
+from labctl.model import FoundHost, TapSpec
 from labctl.scenario.schema import Check, FaultStep, Grading, Scenario
 from labctl.testing.host import LabHost
 from labctl.testing.lab import Lab
@@ -19,60 +25,9 @@ from labctl.testing.lab import Lab
 PIDS = 64  # a submission that forks ends there, and harms nobody
 LOG_MB = 1  # of its output that is kept; the root is read-only and /tmp is of 16 MB
 RESTARTED = 5.0  # seconds for a program to listen again
+TAP = TapSpec(ring_mb=32, snap=400)
 SILENT = 15.0  # seconds for one check, at most
-RESTART = r"""
-p=$1 port=$2; shift 2
-start() { "$@" >/tmp/restart.log 2>&1 & pid=$!; lab wait --timeout 3 "127.0.0.1:$port" >/dev/null 2>&1; }
-start "$@" "$p" || { tail -n 3 /tmp/restart.log; kill -9 $pid 2>/dev/null; exit 2; }
-python3 -c 'import socket, sys; c = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 3); c.settimeout(3)
-while c.recv(1000): pass' "$port" 2>/dev/null
-kill -9 $pid; wait $pid 2>/dev/null
-start "$@" "$p"; code=$?
-kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
-[ $code = 0 ] || tail -n 3 /tmp/restart.log
-exit $code
-"""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one check or one step came to."""
-
-    name: str
-    tried: str
-    passed: bool
-    points: float
-    worth: float
-    said: str
-    ladder: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Grade:
-    """What a submission came to."""
-
-    name: str
-    verdicts: tuple[Verdict, ...] = ()
-    problem: str = ""
-    seconds: float = 0.0
-    log: str = field(default="")
-
-    @property
-    def points(self) -> float:
-        """Points reached."""
-        return sum(verdict.points for verdict in self.verdicts)
-
-    def facts(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        verdicts = [vars(verdict) | {"ladder": list(verdict.ladder)} for verdict in self.verdicts]
-        return {
-            "name": self.name,
-            "points": self.points,
-            "problem": self.problem,
-            "seconds": round(self.seconds, 2),
-            "verdicts": verdicts,
-        }
+DYING = 1.0  # seconds until the engine knows that a program has ended whose port refuses a client
 
 
 def worth(scenario: Scenario, grading: Grading) -> float:
@@ -84,10 +39,14 @@ def _graded_steps(scenario: Scenario) -> int:
     return sum(not isinstance(step, FaultStep) for step in scenario.steps)
 
 
-def grade(engine: DockerEngine, entry: Path | str, scenario: Scenario, grading: Grading, submission: Path) -> Grade:
-    """Bring a lab up with a submission in the host's place, judge it, take the lab down."""
+def grade(
+    engine: DockerEngine, entry: Path | str, scenario: Scenario, grading: Grading, submission: Path, over: Event
+) -> Grade:
+    """Bring a lab up with a submission in the host's place, judge it, take the lab down; no check is begun once it is `over`."""
     began = time.monotonic()
-    lab = Lab(entry, engine=engine, worker="grade", timeout=10).with_swap(grading.host, submission)
+    lab = Lab(entry, engine=engine, worker="grade", timeout=20, resets=False).with_tap(TAP)
+    made: list[str] = []
+    lab.with_swap(grading.host, submission, lambda file: LimitedBuilder(engine, file, grading.build, made))
     lab.with_service(grading.host, {
         "mem_limit": grading.memory_mb << 20, "memswap_limit": grading.memory_mb << 20, "pids_limit": PIDS, "cpus": 1,
         "logging": {"driver": "json-file", "options": {"max-size": f"{LOG_MB}m", "max-file": "1"}},
@@ -95,18 +54,33 @@ def grade(engine: DockerEngine, entry: Path | str, scenario: Scenario, grading: 
     verdicts: list[Verdict] = []
     problem = log = ""
     try:
+        if submission.is_dir():
+            check_context(submission, grading.build)
         with lab:
             deadline = time.monotonic() + grading.seconds
             try:
-                for verdict in _verdicts(lab, scenario, grading, submission, deadline):
+                for verdict in _verdicts(lab, scenario, grading, deadline, over):
                     verdicts.append(verdict)
             finally:
                 log = _tail(lab.host(grading.host))
+                verdicts = _with_pictures(lab, verdicts)
     except LabError as error:
         problem = error.what
     except TimeoutError:
         problem = f"its time of {grading.seconds:g} s was over"
+    except OSError as error:  # of this one alone: the others are judged
+        problem = f"it could not be judged: {error}"
+    finally:
+        remove_images(engine, made)
     return Grade(submission.name, tuple(verdicts), problem, time.monotonic() - began, log)
+
+
+def _with_pictures(lab: Lab, verdicts: list[Verdict]) -> list[Verdict]:
+    try:
+        pictures = take_pictures(lab, verdicts)
+    except LabError:  # the verdicts hold without
+        return verdicts
+    return [replace(verdict, picture=picture) for verdict, picture in zip(verdicts, pictures, strict=True)]
 
 
 def _tail(host: LabHost) -> str:
@@ -116,7 +90,7 @@ def _tail(host: LabHost) -> str:
         return ""
 
 
-def _verdicts(lab: Lab, scenario: Scenario, grading: Grading, submission: Path, deadline: float) -> Iterator[Verdict]:
+def _verdicts(lab: Lab, scenario: Scenario, grading: Grading, deadline: float, over: Event) -> Iterator[Verdict]:
     if grading.steps:
         for result in play(lab.engine, lab.name, scenario).steps:
             if isinstance(result.step, FaultStep):
@@ -124,59 +98,91 @@ def _verdicts(lab: Lab, scenario: Scenario, grading: Grading, submission: Path, 
             points = float(grading.steps) * result.passed
             said = "As expected." if result.passed else "; ".join(result.failures)
             yield Verdict(
-                "step", words(result.step), result.passed, points, grading.steps, said, (), result.executed.seconds
-            )
-    # Last what runs the submission beside the client's own programs: no other verdict can be touched by it.
-    for check in sorted(grading.checks, key=lambda check: check.check == "restart"):
-        if time.monotonic() > deadline:
+                "step", words(result.step), result.passed, points, grading.steps, said, (), result.executed.seconds,
+                result.began_ns, result.ended_ns,
+            )  # fmt: skip
+    plain: dict[int, str] = {}  # by port, what a plain talk came to there; empty where it went well
+    for check in grading.checks:
+        if over.is_set() or time.monotonic() > deadline:
             raise TimeoutError
-        yield _restart(lab, check, submission) if check.check == "restart" else _probe(lab, grading, check)
+        if check.port not in plain and check.check != "talk":
+            plain[check.port] = _seen(_probe(lab, grading, check.model_copy(update={"check": "talk"})))
+        began_ns = time.time_ns()
+        told = _restart(lab, grading, check) if check.check == "restart" else _probe(lab, grading, check)
+        plain.setdefault(check.port, _seen(told))
+        verdict = in_words(check, told, plain[check.port] if check.check != "talk" else "")
+        if check.check != "restart":  # which stays within the client: nothing of it crosses the wire
+            verdict = replace(verdict, began_ns=began_ns, ended_ns=time.time_ns())
+        yield verdict
 
 
-def _probe(lab: Lab, grading: Grading, check: Check) -> Verdict:
+def _seen(told: Told) -> str:
+    return "" if told["passed"] else str(told["seen"])
+
+
+def _probe(lab: Lab, grading: Grading, check: Check) -> Told:
     """Play one check; a program that the last one ended is started again, so that each is judged by itself."""
     if lab.host(grading.host).status != "running":
         lab.engine.change(lab.find(grading.host), "restart")
         await_swapped(lab.engine, lab.spec, RESTARTED, only=(grading.host,))
+    told = _ask(lab, grading, check)
+    if not told["passed"] and _has_ended(lab.host(grading.host), "refused" in told["seen"]):
+        told["seen"] = f"your program has ended, with the last line `{_last_line(lab, lab.find(grading.host))}`"
+    return told
+
+
+def _ask(lab: Lab, grading: Grading, check: Check) -> Told:
     script = (Path(__file__).parent / "probe.py").read_text()
     argv = ["python3", "-c", script, grading.host, str(check.port), check.talk, grading.greeting, check.check]
-    told: dict[str, Any]
+    told: Told
     try:
         ran = lab.host("client").run(argv, timeout=SILENT)
         told = json.loads(ran.stdout) if ran.ok else {"passed": False, "seen": ran.stderr[-300:]}
     except TimeoutError:
-        told = {"passed": False, "seen": f"it was not through after {SILENT:g} s"}
-    if not told["passed"] and lab.host(grading.host).status != "running":
-        last = _tail(lab.host(grading.host)).strip().rpartition("\n")[2][:200]
-        told["seen"] = f"your program has ended, with the last line `{last}`"
-    return _told(check, told["passed"], told["seen"], told.get("ladder", ()), told.get("seconds", SILENT))
+        told = {"passed": False, "seen": f"it was not through after {SILENT:g} s", "seconds": SILENT}
+    return told
 
 
-def _restart(lab: Lab, check: Check, submission: Path) -> Verdict:
-    """Start the program in the client's container, twice: a container that is started again has a network without a past."""
-    if not submission.is_file():
-        return _told(check, False, "only a submission that is a file can be started twice in one place")
-    client = lab.host("client")
-    target = f"/tmp/again-{submission.name}"  # noqa: S108 - the container's own tmpfs
-    client.put(submission, target, mode=0o755)
-    argv = [
-        "sh",
-        "-c",
-        RESTART,
-        "restart",
-        target,
-        str(check.port),
-        *(["python3"] if submission.suffix == ".py" else ["sh"]),
-    ]
+def _has_ended(host: LabHost, refuses: bool) -> bool:
+    """Tell whether a program has ended; one whose port refuses a client may be about to."""
+    deadline = time.monotonic() + (DYING if refuses else 0.0)
+    while host.status == "running":
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _restart(lab: Lab, grading: Grading, check: Check) -> Told:
+    """Start the program in the client's network namespace, twice: a container that is started again has a network without a past."""
+    ladder: list[str] = []
+    place, spec = lab.find("client"), lab.spec_of(grading.host)
+    for word in ("start", "start again"):
+        with beside(lab.engine.api, lab.spec, spec, place) as program:
+            told = _ask_or_end(lab, grading, check, program)
+            ladder += [f"{'':7}  {word}", *told.get("ladder", ()), f"{'':7}  kill -9"]
+            if not told["passed"]:
+                last = _last_line(lab, program)
+                told["seen"] = f"{word}: {told['seen']}" + f"; its last line: {last}" * bool(last)
+                break
+    return told | {"ladder": ladder}
+
+
+def _ask_or_end(lab: Lab, grading: Grading, check: Check, program: FoundHost) -> Told:
+    """Play a check, unless the program that it is about ends meanwhile: the probe would wait for it in vain."""
+    pool = ThreadPoolExecutor(2)
+    asked: Future[Told] = pool.submit(_ask, lab, grading, check)
+    ended: Future[Any] = pool.submit(lab.engine.api.wait, program.id)
+    wait([asked, ended], return_when=FIRST_COMPLETED)
+    pool.shutdown(wait=False)
+    if asked.done():
+        return asked.result()
+    return {"passed": False, "seen": f"it ended with exit code {ended.result()['StatusCode']}"}
+
+
+def _last_line(lab: Lab, host: FoundHost) -> str:
     try:
-        ran = client.run(argv, timeout=SILENT)
-    except TimeoutError:
-        return _told(check, False, f"it was not through after {SILENT:g} s")
-    return _told(check, ran.ok, ran.stdout.strip()[-300:], (), ran.seconds)
-
-
-def _told(check: Check, passed: bool, seen: str, ladder: Sequence[str] = (), seconds: float = 0.0) -> Verdict:
-    text = WORDS[check.check]
-    said = text.good if passed else f"{seen[:1].upper()}{seen[1:]}. {text.advice}" if seen else text.advice
-    name = f"{check.check}:{check.port}"
-    return Verdict(name, text.tried, passed, check.points * passed, check.points, said, tuple(ladder), seconds)
+        lines = list(lab.engine.logs(host, tail=1))
+    except LabError:
+        return ""
+    return b"".join(lines).decode(errors="replace").strip()[:200]

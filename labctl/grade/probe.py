@@ -1,6 +1,6 @@
 """What the client does to a server whose behaviour is checked. Runs in the client's container, as text: the standard library alone.
 
-stdin-less; argv: host, port, talk (`greeting` or `echo`), the greeting, and the names of the checks. Prints a line of JSON for each check:
+stdin-less; argv: host, port, talk (`greeting` or `echo`), the greeting, the name of a check. Prints a line of JSON:
 
     {"check": "many-clients", "passed": false, "seen": "3 of 50 …", "ladder": ["0.000 connect", …]}
 """
@@ -13,11 +13,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 PATIENCE = 3.0  # seconds for one answer
+STARTED = 10.0  # seconds for a program to listen
 MANY = 50
 BIG = 1 << 20
 VANISHING = 20
+
+Outcome = TypeVar("Outcome")
 
 
 class Failed(Exception):  # noqa: N818 - a verdict, not an accident
@@ -138,25 +143,19 @@ def slow_peer(probe: Probe) -> None:
 
 
 def many_clients(probe: Probe) -> None:
-    links, failures = [], []
-    try:
-        for _ in range(MANY):
-            links.append(probe.connect())
+    """All connect at once, then all talk at once: who waits in vain waits no longer than one alone."""
+    failures: list[str] = []
 
-        def ask(link: socket.socket) -> None:
-            try:
-                probe.ask(link)
-            except Failed as error:
-                failures.append(str(error))
+    def attempt(do: Callable[..., Outcome], *args: socket.socket) -> Outcome | None:
+        try:
+            return do(*args)
+        except Failed as error:
+            failures.append(str(error))
+            return None
 
-        threads = [threading.Thread(target=ask, args=(link,)) for link in links]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        for link in links:
-            link.close()
+    with ThreadPoolExecutor(MANY) as pool:
+        links = [link for link in pool.map(lambda _: attempt(probe.connect), range(MANY)) if link]
+        list(pool.map(lambda link: attempt(probe.ask, link), links))  # which closes it
     if failures:
         raise Failed(f"{len(failures)} of {MANY} clients at once were not served: {failures[0]}")
 
@@ -188,13 +187,29 @@ def big_message(probe: Probe) -> None:
 
 def vanishing_client(probe: Probe) -> None:
     for number in range(VANISHING):
-        conn = probe.connect()
-        if number % 2:
-            conn.sendall(b"half a li")
-        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        conn.close()
+        with probe.connect() as conn:
+            if number % 2:
+                conn.sendall(b"half a li")
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         probe.note("close → RST")
     time.sleep(0.1)
+    probe.ask()
+
+
+def restart(probe: Probe) -> None:
+    """Wait for a program that has been started here, and talk to it; `judge` has it killed and started again in between."""
+    probe.addr = ("127.0.0.1", probe.addr[1])
+    deadline = time.monotonic() + STARTED
+    while True:
+        try:
+            socket.create_connection(probe.addr, PATIENCE).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                probe.note(f"✗ nobody listens at port {probe.addr[1]}")
+                raise Failed(f"nobody listens at port {probe.addr[1]} after {STARTED:g} s") from None
+            time.sleep(0.02)
+        else:
+            break
     probe.ask()
 
 
@@ -208,22 +223,26 @@ CHECKS: dict[str, Callable[[Probe], None]] = {
     "garbage": garbage,
     "big-message": big_message,
     "vanishing-client": vanishing_client,
+    "restart": restart,
 }
 
 
-def main(host: str, port: str, kind: str, greeting: str, *names: str) -> None:
-    for name in names:
-        probe = Probe(host, int(port), kind, greeting.encode())
-        passed, seen = True, ""
-        try:
-            CHECKS[name](probe)
-        except Failed as error:
-            passed, seen = False, str(error)
-        except OSError as error:
-            passed, seen = False, f"{type(error).__name__}: {error}"
-        report = {"check": name, "passed": passed, "seen": seen, "ladder": probe.ladder}
-        report["seconds"] = round(time.monotonic() - probe.began, 3)
-        print(json.dumps(report), flush=True)  # noqa: T201 - its answer
+def check(name: str, probe: Probe) -> dict[str, object]:
+    """Play one check and return what is told of it."""
+    passed, seen = True, ""
+    try:
+        CHECKS[name](probe)
+    except Failed as error:
+        passed, seen = False, str(error)
+    except OSError as error:
+        passed, seen = False, f"{type(error).__name__}: {error}"
+    seconds = round(time.monotonic() - probe.began, 3)
+    return {"check": name, "passed": passed, "seen": seen, "ladder": probe.ladder, "seconds": seconds}
+
+
+def main(host: str, port: str, kind: str, greeting: str, name: str) -> None:
+    probe = Probe(host, int(port), kind, greeting.encode())
+    print(json.dumps(check(name, probe)))  # noqa: T201 - its answer
 
 
 if __name__ == "__main__":

@@ -1,28 +1,48 @@
 """Grades as JSON, CSV, JUnit XML, and a page of HTML for each submission."""
 
+import base64
 import csv
 import html
 import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree
 
-from labctl.grade.judge import Grade
+from labctl.grade.verdict import Grade, Verdict
 
 VERSION = 1
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{name}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}}
-li{{margin:.8rem 0;list-style:none}}.yes::before{{content:"✓ ";color:#18794e}}.no::before{{content:"✗ ";color:#c62a2f}}
-pre{{background:#f4f4f5;padding:.6rem;overflow:auto}}small{{color:#555}}</style>
-<h1>{name}</h1><p><strong>{points:g} of {worth:g} points</strong> in {scenario}, {seconds:.1f} s</p>{problem}
-<ul>{verdicts}</ul><h2>What it wrote</h2><pre>{log}</pre></html>
+STYLE = """:root{color-scheme:light dark;--ink:#1c1c1f;--dim:#5c5c66;--paper:#fff;--box:#f2f2f4;--yes:#18794e;--no:#c62a2f}
+@media(prefers-color-scheme:dark){:root{--ink:#ececf0;--dim:#a5a5b0;--paper:#17171a;--box:#232328;--yes:#4cc38a;--no:#ff8589}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:1.5rem auto;padding:0 1rem;color:var(--ink);background:var(--paper)}
+h1{overflow-wrap:anywhere}ul{padding:0}li{margin:1rem 0;list-style:none;padding-left:1.6rem;text-indent:-1.6rem}li>*{text-indent:0}
+.yes::before,.no::before{display:inline-block;width:1.6rem;text-indent:0}
+.yes::before{content:"✓";color:var(--yes)}.no::before{content:"✗";color:var(--no)}
+pre,figure{background:var(--box);padding:.6rem;margin:.4rem 0;overflow:auto;border-radius:4px;font-size:14px}
+img{display:block;max-width:none}small,summary,.none{color:var(--dim)}summary{cursor:pointer}a{color:inherit}
+table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wrap:break-word}
+td:first-child{min-width:9rem;max-width:18rem}th{white-space:nowrap}"""
+HEAD = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title>
+<style>{style}</style>
+<h1>{title}</h1>"""
+PAGE = (
+    HEAD
+    + """<p><strong>{points:g} of {worth:g} points</strong> in {scenario}, {seconds:.1f} s</p>{problem}
+<ul>{verdicts}</ul><h2>What it wrote</h2>{log}</html>
 """
+)
+INDEX = (
+    HEAD
+    + """<table><tr><th>Submission<th>Points of {worth:g}<th>Not passed</tr>
+{rows}</table></html>
+"""
+)
 
 
 def write_all(folder: Path, scenario: str, worth: float, grades: Sequence[Grade]) -> None:
-    """Write `grades.json`, `grades.csv`, `junit.xml` and NAME.html into a folder, which is made where it is not there."""
+    """Write `grades.json`, `grades.csv`, `junit.xml`, `index.html`, and for each NAME.html with captures in NAME.files/, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"version": VERSION, "scenario": scenario, "worth": worth, "grades": [grade.facts() for grade in grades]}
     (folder / "grades.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
@@ -30,8 +50,28 @@ def write_all(folder: Path, scenario: str, worth: float, grades: Sequence[Grade]
     ElementTree.ElementTree(as_junit(scenario, grades)).write(
         folder / "junit.xml", encoding="utf-8", xml_declaration=True
     )
+    (folder / "index.html").write_text(as_index(grades, scenario, worth))
     for grade in grades:
-        (folder / f"{grade.name}.html").write_text(as_page(grade, scenario, worth))
+        (folder / page_name(grade)).write_text(as_page(grade, scenario, worth))
+        for number, verdict in enumerate(grade.verdicts, 1):
+            if verdict.picture:
+                (folder / captures(grade)).mkdir(exist_ok=True)
+                (folder / captures(grade) / capture_name(number, verdict)).write_bytes(verdict.picture.capture)
+
+
+def page_name(grade: Grade) -> str:
+    """Return the name of a submission's page, which is never the index's."""
+    return f"{grade.name}{'_' * (grade.name.lower() == 'index')}.html"
+
+
+def captures(grade: Grade) -> str:
+    """Return the name of the folder with a submission's captures."""
+    return f"{grade.name}.files"
+
+
+def capture_name(number: int, verdict: Verdict) -> str:
+    """Return the name of the capture of one check or step."""
+    return f"{number:02}-{verdict.name.replace(':', '-')}.pcapng"
 
 
 def as_csv(grades: Sequence[Grade], worth: float) -> str:
@@ -52,7 +92,7 @@ def as_csv(grades: Sequence[Grade], worth: float) -> str:
                 worth,
                 steps,
                 *(by_name.get(name, 0) for name in names),
-                _cell(grade.problem.partition("\n")[0]),
+                _cell(grade.told),
             ]
         )
     return out.getvalue()
@@ -89,22 +129,50 @@ def as_junit(scenario: str, grades: Sequence[Grade]) -> ElementTree.Element:
     return root
 
 
+def as_index(grades: Sequence[Grade], scenario: str, worth: float) -> str:
+    """Return the page with a line a submission."""
+    rows = []
+    for grade in grades:
+        missed = [
+            verdict.tried.removesuffix(".") if verdict.name == "step" else verdict.name
+            for verdict in grade.verdicts
+            if not verdict.passed
+        ]
+        told = "; ".join([grade.told] * bool(grade.problem) + missed)
+        link = f'<a href="{quote(page_name(grade))}">{_safe(grade.name)}</a>'
+        rows.append(f"<tr><td>{link}<td>{grade.points:g}<td>{_safe(told)}</tr>")
+    return INDEX.format(title=f"Grades: {_safe(scenario)}", style=STYLE, worth=worth, rows="\n".join(rows))
+
+
 def as_page(grade: Grade, scenario: str, worth: float) -> str:
     """Return a submission's page; all that the submission said is text there, whatever it looks like."""
-    items = []
-    for verdict in grade.verdicts:
-        ladder = (
-            f"<details><summary>what the client saw</summary><pre>{_safe(chr(10).join(verdict.ladder))}</pre></details>"
-        )
-        items.append(
-            f'<li class="{"yes" if verdict.passed else "no"}"><strong>{_safe(verdict.tried)}</strong> '
-            f"<small>{verdict.points:g} of {verdict.worth:g}</small><br>{_safe(verdict.said)}{ladder if verdict.ladder else ''}</li>"
-        )
+    items = [_item(grade, number, verdict) for number, verdict in enumerate(grade.verdicts, 1)]
     problem = f"<pre>{_safe(grade.problem)}</pre>" if grade.problem else ""
     return PAGE.format(
-        name=_safe(grade.name), points=grade.points, worth=worth, scenario=_safe(scenario), seconds=grade.seconds,
-        problem=problem, verdicts="\n".join(items), log=_safe(grade.log),
+        title=_safe(grade.name), style=STYLE, points=grade.points, worth=worth, scenario=_safe(scenario), seconds=grade.seconds,
+        problem=problem, verdicts="\n".join(items),
+        log=f"<pre>{_safe(grade.log)}</pre>" if grade.log else '<p class="none">Nothing.</p>',
     )  # fmt: skip
+
+
+def _item(grade: Grade, number: int, verdict: Verdict) -> str:
+    shown = "" if verdict.passed else " open"  # where something went wrong, that is what is to be seen
+    parts = [f"<strong>{_safe(verdict.tried)}</strong> <small>{verdict.points:g} of {verdict.worth:g}</small>"]
+    parts.append(f"<div>{_safe(verdict.said)}</div>")
+    if verdict.ladder:
+        text = _safe("\n".join(verdict.ladder))
+        parts.append(
+            f"<details{shown}><summary>What the client did and saw, in seconds</summary><pre>{text}</pre></details>"
+        )
+    if verdict.picture:
+        # an image of its own: the styles of many ladders cannot get at each other, nor at the page
+        image = base64.b64encode(verdict.picture.svg.encode()).decode()
+        place = quote(f"{captures(grade)}/{capture_name(number, verdict)}")
+        parts.append(
+            f'<details{shown}><summary>What crossed the wire</summary><figure tabindex="0"><img alt="Ladder of the packets" '
+            f'src="data:image/svg+xml;base64,{image}"></figure><a href="{place}">all packets (pcapng)</a></details>'
+        )
+    return f'<li class="{"yes" if verdict.passed else "no"}">{"".join(parts)}</li>'
 
 
 def _safe(text: str) -> str:

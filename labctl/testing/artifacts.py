@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 
 WIDTH = 110  # columns of the ladder
+SHOWN_ROWS = 60  # of it in the report; the file holds all
 
 
 def write_artifacts(lab: "Lab", folder: Path, shown_lines: int) -> list[tuple[str, str]]:
@@ -26,7 +27,7 @@ def write_artifacts(lab: "Lab", folder: Path, shown_lines: int) -> list[tuple[st
         inspected = lab.engine.api.inspect_container(host.id)
         (folder / f"{host.name}.json").write_text(json.dumps(inspected, indent=2) + "\n")
         lines = octets.decode(errors="replace").splitlines()
-        if lines:
+        if lines and host.role == "host":
             shown.append((f"log of {host.name} ({host.status})", "\n".join(lines[-shown_lines:])))
     return shown + _wire(lab, folder)
 
@@ -36,12 +37,16 @@ def _wire(lab: "Lab", folder: Path) -> list[tuple[str, str]]:
     if lab.engine.look(lab.name).tap is None:
         return []
     from labctl.commands.trace import see
+    from labctl.wire.fold import fold
     from labctl.wire.ladder import lay_out
     from labctl.wire.terminal import TextLadder
     from labctl.wire.write import write_pcapng
 
     seen = see(lab.engine, lab.name)
     (folder / "capture.pcapng").write_bytes(write_pcapng(seen.capture))
-    text = "\n".join(TextLadder(WIDTH, colour=False).draw(lay_out(seen.trace, since_ns=seen.ready_ns)))
-    (folder / "ladder.txt").write_text(text + "\n")
-    return [("ladder", text)]
+    ladder = lay_out(seen.trace, since_ns=max(seen.ready_ns, lab.since_ns))  # what earlier tests did is in the capture
+    whole, shown = (
+        "\n".join(TextLadder(WIDTH, colour=False).draw(part)) for part in (ladder, fold(ladder, SHOWN_ROWS))
+    )
+    (folder / "ladder.txt").write_text(whole + "\n")
+    return [("ladder", shown)]

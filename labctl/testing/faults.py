@@ -1,5 +1,6 @@
 """Faults in the words of scenario files, for tests: `lab.faults.crash("tcp-server")`."""
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class Faults:
-    """Breaks and heals a lab; a verb of the scenario file is a method here, and its words are the arguments."""
+    """Breaks and heals a lab; a verb of the scenario file is a method here, and its words are the arguments.
+
+    `lab.faults.impair("client", "smtp-relay", at="RCPT", reply="451 4.7.1 Try again later")`; a word that Python keeps for itself, such as
+    `for`, goes with the hosts: `lab.faults.impair("client", "tcp-server", "for 5s", loss="5%")`.
+    """
 
     def __init__(self, engine: "DockerEngine", lab: str) -> None:
         self._engine = engine
@@ -43,7 +48,8 @@ class Faults:
         if verb not in VERBS:
             raise AttributeError(f"no fault `{verb}`; known: {', '.join(VERBS)}")
 
-        def act(*hosts: Any) -> None:
-            self(" ".join(map(str, (verb, *hosts))))
+        def act(*hosts: Any, **said: Any) -> None:
+            words = [word for name, value in said.items() for word in (name.replace("_", "-"), shlex.quote(str(value)))]
+            self(" ".join(map(str, (verb, *hosts, *words))))
 
         return act

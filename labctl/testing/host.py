@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from labctl.commands.swap import called, through
 from labctl.errors import LabError
 from labctl.model import Executed, FoundHost, Port
 from labctl.testing.waits import POLL, Strategy, wait_for_health
@@ -65,8 +66,9 @@ class LabHost:
             AssertionError: it failed, and `check` was asked for.
             LabError: the host does not run.
         """
-        argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        done = self._touch().exec(self.found, argv, timeout=timeout)
+        engine, found = self._touch(), self.found
+        argv = ["sh", "-c", through(found, command)] if isinstance(command, str) else called(found, command)
+        done = engine.exec(found, argv, timeout=timeout)
         ran = Ran(
             command if isinstance(command, str) else shlex.join(command),
             done.exit,
@@ -187,7 +189,7 @@ class LabHost:
     # -- within -------------------------------------------------------------------------------------------------------
 
     def _touch(self) -> "DockerEngine":
-        self.lab.touched.add(self.name)
+        self.lab.await_start(self.name)
         return self.lab.engine
 
     def _inspect(self) -> dict[str, Any]:

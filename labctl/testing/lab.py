@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.commands.swap import adapted, bring_in
+from labctl.commands.swap import BuilderFor, bring_in, put_in
 from labctl.commands.up import up
 from labctl.engine.compose import ComposeBuilder
+from labctl.engine.lock import turn_to_remove
 from labctl.errors import LabError, UsageError
-from labctl.model import OWNER, FoundHost, HostSpec, LabSpec, TapSpec
+from labctl.model import OWNER, RESET, FoundHost, HostSpec, LabSpec, TapSpec
 from labctl.plan import plan_down
 from labctl.progress import Progress, Silent
 from labctl.scenario.catalog import Entry, find_scenario
@@ -23,6 +24,7 @@ from labctl.testing.network import GUEST, LabNetwork, do_without_ryuk
 from labctl.testing.owner import owner, sweep
 from labctl.testing.reaper import dismiss, watch_over
 from labctl.testing.reset import reset
+from labctl.testing.resident import Residents, written_volumes
 from labctl.testing.taps import read_wire
 from labctl.testing.waits import Strategy
 from labctl.words import nearest
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from labctl.engine.sdk import DockerEngine
     from labctl.wire.ask import Wire
 
+NEVER = "8760h"  # as Compose writes a duration
 LONGEST_STEM = 20  # of the scenario's name in the lab's
 HOST_VARIABLES = ("LABCTL_HOST", "TESTCONTAINERS_HOST_OVERRIDE")  # where published ports are, seen from this process
 
@@ -50,6 +53,7 @@ class Lab:
         timeout: seconds until each port must answer.
         keep: leave the lab up at `stop`; then nothing else takes it away either.
         engine: an engine that is connected already.
+        resets: whether `reset` may be asked for; a shell that knows the start then stays running in each host.
     """
 
     def __init__(
@@ -61,32 +65,37 @@ class Lab:
         timeout: float = 30,
         keep: bool = False,
         engine: "DockerEngine | None" = None,
+        resets: bool = True,
     ) -> None:
         self.entry: Entry = find_scenario(str(scenario))
+        self._named = name is not None
         self.name = name or fresh_name(self.entry.name, worker)
         self.keep = keep
-        self.touched: set[str] = set()
         self.used = False
+        self._resets = resets
+        self._residents: Residents | None = None
         self._timeout = timeout
         self._engine = engine
         self._own_engine = engine is None
         self._changes: list[Callable[[HostSpec], HostSpec]] = []
         self._swaps: dict[str, str] = {}
+        self._swap_builder: BuilderFor = self._builder
         self._waits: list[tuple[str, Strategy]] = []
         self._publish = False
         self._build = False
-        self._tap = False
+        self._tap: TapSpec | None = None
         self._progress: Progress = Silent()
         self._spec: LabSpec | None = None
-        self._ready = self._since = 0.0  # when it was up, and when it was last as at its start; seconds since the epoch
+        self._since = 0.0  # when it was last as at its start; seconds since the epoch
 
     def __repr__(self) -> str:
-        return f"<lab `{self.name}` of {self.entry.name}, {'up' if self._spec else 'down'}>"
+        return f"<lab `{self.name}` of {self.entry.name}, {'up' if self.is_up else 'down'}>"
 
     # -- before it is up ----------------------------------------------------------------------------------------------
 
     def with_name(self, name: str) -> "Lab":
         """Name the lab; two of one name cannot be up at once."""
+        self._named = True
         self.name = name
         return self
 
@@ -107,14 +116,15 @@ class Lab:
         argv = command.split() if isinstance(command, str) else list(command)
         return self._change(host, lambda service: service.update(command=argv))
 
-    def with_swap(self, host: str, program: str | Path) -> "Lab":
-        """Put a program of your own in a host's place: a file, a folder with a Dockerfile, or an image."""
+    def with_swap(self, host: str, program: str | Path, builder: BuilderFor | None = None) -> "Lab":
+        """Put a program of your own in a host's place: a file, a folder with a Dockerfile (which `builder` builds), or an image."""
         self._swaps[host] = str(program)
+        self._swap_builder = builder or self._swap_builder
         return self
 
-    def with_tap(self) -> "Lab":
+    def with_tap(self, spec: TapSpec | None = None) -> "Lab":
         """Capture what crosses the wire, from the first frame on; then `wire` can be asked."""
-        self._tap = True
+        self._tap = spec or TapSpec()
         return self
 
     def with_published_ports(self) -> "Lab":
@@ -161,36 +171,42 @@ class Lab:
         """Bring the lab up.
 
         Raises:
-            LabError: it does not come up; then nothing of it is left.
+            LabError: it does not come up; then nothing of it is left. Or the name is another lab's, which stays as it is.
         """
         engine = self.engine
         if os.getpid() not in _swept:
             _swept.add(os.getpid())
             sweep(engine)
+        self._refuse_taken()
         do_without_ryuk(engine)
         if not self.keep:
             _up.add(self.name)
             watch_over(owner())
         publish = self._publish or _must_publish(engine)
-        swaps = {host: bring_in(program, host, self._builder, self._progress) for host, program in self._swaps.items()}
 
         def adapt(spec: LabSpec) -> LabSpec:
             self._known(self._swaps, spec)
-            hosts = spec.hosts
+            hosts = tuple(map(_unasked, spec.hosts)) if self._resets else spec.hosts
             for change in self._changes:
                 hosts = tuple(change(host) for host in hosts)
             labels = () if self.keep else ((OWNER, owner()),)
-            self._spec = adapted(replace(spec, hosts=hosts, labels=labels, any_port=True), swaps)
+            spec = replace(spec, hosts=hosts, labels=labels, any_port=True)
+            self._spec = put_in(spec, self._swaps, self._swap_builder, self._progress)
             return self._spec
 
         try:
             up(engine, self._builder, self.entry, self._progress, lab=self.name, build=self._build, publish=publish,
-               timeout=self._timeout, adapt=adapt, tap=TapSpec() if self._tap else None)  # fmt: skip
-            self._ready = self._since = time.time()
+               timeout=self._timeout, adapt=adapt, tap=self._tap)  # fmt: skip
+            self._since = time.time()
+            if self._resets:
+                self._settle()
             for host, strategy in self._waits:
                 self.host(host).waiting_for(strategy)
         except BaseException:
-            self.stop()
+            if self._is_ours():
+                self.stop()
+            else:
+                self._let_go()
             raise
         return self
 
@@ -205,15 +221,10 @@ class Lab:
                 for network in found.networks:
                     guests = LabNetwork(self.engine, network.name, network.id).guests(ours)
                     self.engine.send_away(network.id, guests, made_by=GUEST)
-                self.engine.act(LabSpec(self.name, self.entry.name, ()), plan_down(found), self._progress)
+                with turn_to_remove():
+                    self.engine.act(LabSpec(self.name, self.entry.name, ()), plan_down(found), self._progress)
         finally:
-            self._spec = None
-            _up.discard(self.name)
-            if not _up:
-                dismiss(owner())
-            if self._own_engine:
-                self._engine.close()
-                self._engine = None
+            self._let_go()
 
     def __enter__(self) -> "Lab":
         return self.start()
@@ -227,8 +238,9 @@ class Lab:
         Raises:
             LabError: it cannot be brought back.
         """
-        reset(self.engine, self.spec, self._ready, frozenset(self.touched), self._timeout)
-        self.touched.clear()
+        if self._residents is None:
+            self._residents = Residents(self.engine, written_volumes(self.spec.hosts))
+        reset(self.engine, self.spec, self._residents, self._timeout)
         self.used = False
         self._since = time.time()
 
@@ -253,6 +265,16 @@ class Lab:
         if self._spec is None:
             raise LabError(f"lab `{self.name}` is not up", hint="`with Lab(...) as lab:`, or `lab.start()`")
         return self._spec
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has been started, and not been stopped."""
+        return self._spec is not None
+
+    @property
+    def since_ns(self) -> int:
+        """When it was last as at its start, in ns since the epoch."""
+        return int(self._since * 1e9)
 
     @property
     def hosts(self) -> tuple[LabHost, ...]:
@@ -284,7 +306,7 @@ class Lab:
             LabError: it is gone.
         """
         self.spec_of(name)
-        found = self.engine.look(self.name).host(name)
+        found = next((host for host in self.engine.hosts(self.name) if host.name == name and host.role == "host"), None)
         if found is None:
             raise LabError(f"host `{name}` of lab `{self.name}` is gone")
         return found
@@ -358,7 +380,7 @@ class Lab:
 
         self.spec_of(host)
         self.used = True
-        swap = bring_in(str(program), host, self._builder, self._progress)
+        swap = bring_in(str(program), host, self.name, self._builder, self._progress)
         exchange(self.engine, self.spec, {host: swap}, self._progress, timeout=self._timeout)
         return LabHost(self, host)
 
@@ -379,6 +401,48 @@ class Lab:
 
     # -- within -------------------------------------------------------------------------------------------------------
 
+    def _refuse_taken(self) -> None:
+        """Raise where a lab of that name is up, whatever it is: `up` would put it right, as one of its own that was left half up."""
+        if self.is_up:
+            raise LabError(f"lab `{self.name}` is up already", hint="it was started before")
+        if self._named and (self.name in _up or self.engine.look(self.name)):
+            self._disconnect()
+            raise LabError(f"lab `{self.name}` is up already", hint="leave the name out: a fresh one is taken")
+
+    def _is_ours(self) -> bool:
+        """Tell whether all that is there of a lab that did not come up was made here, and not by whom its name belongs to."""
+        found = self.engine.look(self.name)
+        labels = [item.labels for items in (found.hosts, found.networks, found.volumes) for item in items]
+        return not self.keep and all(of.get(OWNER) == owner() for of in labels)
+
+    def _let_go(self) -> None:
+        """Close what this process holds of the lab."""
+        self._spec = None
+        if self._residents:
+            self._residents.close()
+            self._residents = None
+        _up.discard(self.name)
+        if not _up:
+            dismiss(owner())
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._own_engine and self._engine:
+            self._engine.close()
+            self._engine = None
+
+    def await_start(self, host: str) -> None:
+        """Wait until it is known how a host is at its start; called before anything is run in it."""
+        if self._residents:
+            self._residents.await_host(host)
+
+    def _settle(self) -> None:
+        """Have the start known of hosts that can go back to it without another start of their container; beside what is done next."""
+        specs = {host.name: host for host in self.spec.hosts if RESET in (host.service.get("labels") or {})}
+        self._residents = Residents(self.engine, written_volumes(self.spec.hosts))
+        hosts = [host for host in self.engine.hosts(self.name) if host.name in specs]
+        self._residents.settle([(host, specs[host.name]) for host in hosts], self._since, alone=False)
+
     def _builder(self, compose_file: Path) -> ComposeBuilder:
         return ComposeBuilder(compose_file, self.engine)
 
@@ -392,6 +456,12 @@ class Lab:
 def fresh_name(scenario: str, worker: str = "") -> str:
     """Return a name that no other lab has, on whatever worker and machine."""
     return "-".join(part for part in (scenario[:LONGEST_STEM], worker, secrets.token_hex(4)) if part)
+
+
+def _unasked(host: HostSpec) -> HostSpec:
+    """Return a host whose health the engine does not ask for: each time, it would look as if somebody had run something there."""
+    check = host.service.get("healthcheck")
+    return replace(host, service={**host.service, "healthcheck": {**check, "interval": NEVER}}) if check else host
 
 
 def _host_override() -> str:

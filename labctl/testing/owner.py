@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labctl.engine.lock import lab_lock
+from labctl.engine.lock import lab_lock, turn_to_remove
 from labctl.model import OWNER, Found, LabSpec
 from labctl.plan import plan_down
 from labctl.progress import Progress, Silent
@@ -80,7 +80,7 @@ def sweep(engine: "DockerEngine", progress: Progress | None = None, *, only: str
     there = engine.look()
     names = sorted({lab for lab, value in _owners(there) if (value == only if only else is_gone(value))})
     for name in names:
-        with lab_lock(name, progress.note):
+        with lab_lock(name, progress.note), turn_to_remove():
             found = engine.look(name)
             ours = {host.id for host in found.hosts}
             for network in found.networks:
