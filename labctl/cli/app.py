@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.core import Command  # before rich-click puts its own in click's place: both are of this class
 
 from labctl import __version__
 from labctl.errors import LabError, UsageError
@@ -23,6 +24,7 @@ COMMANDS = {  # name → (module, one line for `labctl --help`); the table also 
     "logs": ("listing", "Show what the hosts logged."),
     "trace": ("trace", "Draw what crossed a lab's wire as a ladder: text, SVG, HTML, Mermaid, pcapng."),
     "explain": ("explain", "Tell in words what happened on the wire."),
+    "diff": ("diff", "Tell what differs between two traces: before and after a fix."),
     "exec": ("inside", "Run a command in a host."),
     "shell": ("inside", "Open a shell in a host."),
     "gui": ("gui", "Open the window whose program runs in the lab, on this screen."),
@@ -71,7 +73,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"labctl.cli.{COMMANDS[cmd_name][0]}")
         command = getattr(module, f"{cmd_name}_command")
-        return command if isinstance(command, click.Command) else None
+        return command if isinstance(command, Command) else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the command; an unknown one is answered with the nearest known."""

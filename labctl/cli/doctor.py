@@ -32,7 +32,7 @@ def doctor_command(impair: bool, as_json: bool) -> None:
         engine = connect()
         facts = engine.facts()
         rows += this_engine(engine, facts, f"{engine.endpoint.url} ({engine.endpoint.origin})")
-        rows += socket_rows(engine.endpoint, facts)
+        rows += socket_rows(engine.endpoint, facts, os.environ.get("DISPLAY", ""))
         if impair:
             rows += _impairments(engine)
     except LabError as error:

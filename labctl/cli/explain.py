@@ -1,12 +1,9 @@
 """`labctl explain`."""
 
-from pathlib import Path
-
 import click
 
 from labctl.cli.options import _labs, json_option
 from labctl.cli.output import print_json
-from labctl.cli.trace import is_file
 from labctl.cli.wiring import connect
 
 
@@ -17,16 +14,12 @@ from labctl.cli.wiring import connect
 @json_option
 def explain_command(lab: str | None, conversation: int | None, everything: bool, as_json: bool) -> None:
     """Tell in words what happened on LAB's wire, or in a capture FILE: each sentence with its frames and a section of an RFC."""
-    from labctl.commands.trace import see, see_file
+    from labctl.commands.trace import check_conversation, see_place
     from labctl.wire.explain import explain
 
-    if lab is not None and is_file(lab):
-        seen = see_file(Path(lab))
-    else:
-        from labctl.commands.calls import read_calls
-
-        engine = connect()
-        seen = see(engine, lab, calls=lambda found: read_calls(engine, found))
+    seen = see_place(connect, lab)
+    if conversation:
+        check_conversation(seen, conversation)
     since = 0 if everything or conversation else seen.ready_ns
     told = [
         (item, sentences)
@@ -37,9 +30,12 @@ def explain_command(lab: str | None, conversation: int | None, everything: bool,
     if as_json:
         print_json(
             name=seen.name,
+            problems=seen.trace.doubts,
             conversations=[{"number": item.number, "title": item.title, "sentences": said} for item, said in told],
         )
         return
+    for doubt in seen.trace.doubts:
+        click.secho(f"! {doubt}", fg="red", err=True)
     for item, said in told:
         click.secho(f"{item.number}  {item.title}", bold=True)
         for sentence in said:

@@ -1,7 +1,8 @@
 """`labctl impair`, `partition`, `pause`, `crash`, `restart`, `heal`, `faults`."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,7 @@ from labctl.cli.options import complete_hosts, json_option, lab_option
 from labctl.cli.output import print_json, print_table
 from labctl.cli.wiring import connect_to_break, helpers_image
 from labctl.errors import UsageError
-from labctl.faults.impairment import WORDS
+from labctl.faults.impairment import AT, WORDS, Impairment, of_rule
 from labctl.faults.read import Fault, impair, read_fault
 from labctl.model import LAB_NAME
 
@@ -39,29 +40,35 @@ def _properties(command: Any) -> Any:
 @click.option(
     "--filter", "filters", metavar="FILTER", help="Only these packets: `tcp port 25`, `udp`, `tcp data`, `syn`."
 )
+@click.option("--port", metavar="N", help='Only this port, of either end; the same as `--filter "port N"`.')
+@click.option("--at", metavar="VERB", help=f"{AT[0].upper()}{AT[1:]}.")
 @click.option("--nth", metavar="N", help="Of these only the N-th: `3`, `2,5`, `4-6`; counted from now.")
 @click.option("--seed", metavar="N", help="Of all decisions; the same seed loses the same packets.  [default: 1]")
 @click.option("--for", "lasts", metavar="TIME", help="Heal by itself after this time: `30s`.")
 @click.option(
     "--backend", type=click.Choice(["auto", "shaper", "netem"]), default="auto", show_default=True,
-    help="What does it: labctl's shaper, or the kernel's netem where it has one; auto takes netem where it does the same.",
+    help="What does it: labctl's shaper, or the kernel's netem where it has one, which knows no seed; auto: netem for a plain delay.",
 )  # fmt: skip
 @click.option("--replace", is_flag=True, help="Take back what is there; else what is said is merged with it.")
 @lab
 @json_option
 @quiet_option
 def impair_command(
-    a: str, b: str | None, both: bool, filters: str | None, nth: str | None, seed: str | None, lasts: str | None,
+    a: str, b: str | None, both: bool, filters: str | None, port: str | None, at: str | None, nth: str | None,
+    seed: str | None, lasts: str | None,
     backend: str, replace: bool, lab: str | None, as_json: bool, quiet: bool, **properties: str | None,
 ) -> None:  # fmt: skip
     """Impair what host A sends to host B, or to all others: `labctl impair client tcp-server --delay 100ms --loss 5%`.
+
+    Or the replies that B gives A: `labctl impair client smtp-relay --reply "451 4.7.1 Try again later" --at RCPT --probability 30%`.
 
     It is in force when the command returns, and for as long as the lab, unless --for says otherwise. Zero lifts a property: `--loss 0%`.
     """
     told = {name.replace("_", "-"): value for name, value in properties.items() if value is not None}
     told |= {name: value for name, value in (("nth", nth), ("seed", seed), ("for", lasts)) if value is not None}
     try:
-        fault = impair([a, b] if b else [a], told, filters or "", both=both, replacing=replace, backend=backend)
+        where = " ".join([filters or "", *(["port", port] if port else []), *(["at", at] if at else [])])
+        fault = impair([a, b] if b else [a], told, where, both=both, replacing=replace, backend=backend)
     except ValueError as error:
         raise UsageError(str(error), hint="`labctl impair --help` tells the properties and their units") from error
     _do(fault, lab, as_json=as_json, quiet=quiet)
@@ -157,6 +164,8 @@ def _left(item: "Broken") -> str:
 def _measured(item: "Broken") -> str:
     """Return the counts that are not zero, in a line; what the emulator itself lost comes last and apart."""
     counts = item.measured or {}
+    if item.kind == "reply":
+        return _replied(counts)
     seen = counts.get("seen", 0)
     words = [f"{seen} packets"] if counts else []
     for name in ("lost", "duplicated", "corrupted", "reordered", "overflowed", "too_long"):
@@ -168,6 +177,19 @@ def _measured(item: "Broken") -> str:
         words.append(f"{late / 1000:.2f} ms late")
     if overrun := counts.get("overrun"):
         words.append(f"OVERRUN {overrun}: this machine did not keep up")
+    return ", ".join(words) or "-"
+
+
+def _replied(counts: dict[str, int]) -> str:
+    """Return what became of replies, in a line; connections that could not be read come last and apart."""
+    words = [f"{counts.get('seen', 0)} replies"] if counts else []
+    for name in ("answered", "late", "stalled", "truncated"):
+        if count := counts.get(name, 0):
+            words.append(f"{count} {name}")
+    if unread := counts.get("unread"):
+        words.append(
+            f"{unread} of {counts['connections']} connections unreadable (TLS, or no such protocol): nothing inside can be changed"
+        )
     return ", ".join(words) or "-"
 
 
@@ -191,21 +213,41 @@ def _do(fault: Fault, lab: str | None, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(lab=name, verb=fault.verb, hosts=fault.hosts, shapers=told)
     elif not quiet:
-        click.echo(_outcome(fault, name), err=True)
+        click.echo(outcome(fault, name, told), err=True)
     sys.exit(0)
 
 
-def _outcome(fault: Fault, lab: str) -> str:
-    """Return what is so now."""
-    if fault.impairments:
-        ways = "; ".join(f"{item.source or 'all'} → {item.target or 'all'}: {item.told}" for item in fault.impairments)
-        twice = (
-            " (both ways, so a round trip takes the delay twice)"
-            if len(fault.impairments) > 1 and "delay" in ways
-            else ""
-        )
-        return f"{ways}{twice}; `labctl heal --lab {lab}` lifts it"
-    done = {"heal": "healed", "restart": "started again", "pause": "paused", "crash": "killed", "partition": "cut off"}[
-        fault.verb
-    ]
-    return f"lab `{lab}`: {' and '.join(fault.hosts) or 'all hosts'}: {done}"
+def _in_force(item: Impairment, told: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what has become of an impairment that was said, merged with what was there; empty where nothing is left of it."""
+    placed = (
+        replace(item, target=item.target or host) if item.is_of_replies else replace(item, source=item.source or host)
+        for host in told
+    )
+    idents = {one.ident for one in placed}
+    rules = [rule for one in told.values() for rule in (*one.get("rules", ()), *one.get("replies", ()))]
+    return next((of_rule(item.source, rule).told for rule in rules if rule["ident"] in idents), "")
+
+
+def outcome(fault: Fault, lab: str, told: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what is so now, as those tell who do it: with what was in force before."""
+    lifted = f"`labctl heal --lab {lab}`"
+    if not fault.impairments:
+        words = {
+            "heal": "healed", "restart": "started again", "pause": f"paused; {lifted} has it go on",
+            "crash": f"killed; `labctl restart {fault.hosts[0] if fault.hosts else ''} --lab {lab}` starts it again",
+            "partition": f"cut off; {_until(fault.lasts, lifted)}",
+        }  # fmt: skip
+        return f"lab `{lab}`: {' and '.join(fault.hosts) or 'all hosts'}: {words[fault.verb]}"
+    now = [_in_force(item, told) for item in fault.impairments]
+    ways = "; ".join(
+        f"{a.ident}: {words or 'nothing is left'}" for a, words in zip(fault.impairments, now, strict=True)
+    )
+    if not any(now):
+        return ways
+    delayed = {a.source for a, words in zip(fault.impairments, now, strict=True) if "delay " in words}
+    twice = " (both ways, so a round trip takes the delay twice)" if len(delayed) > 1 else ""
+    return f"{ways}{twice}; {_until(fault.impairments[0].lasts, lifted)}"
+
+
+def _until(lasts: float | None, lifted: str) -> str:
+    return f"it ends by itself after {lasts:g} s, or with {lifted}" if lasts else f"{lifted} lifts it"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from labctl.errors import UsageError
 from labctl.scenario.catalog import find_scenario
 
 if TYPE_CHECKING:
-    from labctl.grade.judge import Grade
+    from labctl.grade.verdict import Grade
 
 LABS_A_CORE = 2
 
@@ -59,11 +60,20 @@ def grade_command(
     at_once = min(jobs or LABS_A_CORE * (os.cpu_count() or 1), LABS_A_CORE * (os.cpu_count() or 1))
     total = worth(lesson, grading)
     grades: list[Grade] = []
+    over = threading.Event()
     with ThreadPoolExecutor(at_once) as pool:
-        for future in as_completed([pool.submit(grade, engine, entry.path, lesson, grading, path) for path in chosen]):
-            grades.append(future.result())
-            if not quiet and not as_json:
-                _show(grades[-1], total, whole=len(chosen) == 1)
+        try:
+            for future in as_completed(
+                [pool.submit(grade, engine, entry.path, lesson, grading, path, over) for path in chosen]
+            ):
+                grades.append(future.result())
+                if not quiet and not as_json:
+                    _show(grades[-1], total, whole=len(chosen) == 1)
+        except BaseException:
+            # Ctrl-C: those that wait are not begun, those that are up go after the check that is played
+            over.set()
+            pool.shutdown(cancel_futures=True)
+            raise
     grades.sort(key=lambda item: item.name)
     if report:
         write_all(report, lesson.scenario, total, grades)
@@ -87,7 +97,7 @@ def list_submissions(path: Path) -> list[Path]:
 
 
 def _show(grade: "Grade", total: float, *, whole: bool) -> None:
-    problem = f"  {printable(grade.problem.splitlines()[0])}" if grade.problem else ""
+    problem = f"  {printable(grade.told)}"
     if whole:
         for verdict in grade.verdicts:
             mark = click.style("✓", fg="green") if verdict.passed else click.style("✗", fg="red")
@@ -95,4 +105,4 @@ def _show(grade: "Grade", total: float, *, whole: bool) -> None:
             if not verdict.passed:
                 for line in verdict.ladder[-12:]:
                     click.echo(click.style(f"  │ {printable(line)}", dim=True))
-    click.echo(f"{printable(grade.name)}  {grade.points:g} of {total:g}  {grade.seconds:.1f} s{problem}")
+    click.echo(f"{printable(grade.name)}  {grade.points:g} of {total:g}  {grade.seconds:.1f} s{problem}".rstrip())

@@ -1,18 +1,32 @@
 """`labctl gui`."""
 
+import json
 import os
+import re
 import shutil
 import sys
-import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from labctl.cli.options import lab_option, talk_options
 from labctl.cli.progress import show_progress
-from labctl.cli.wiring import builder_for, connect
+from labctl.cli.wiring import builder_for, connect, connect_quickly
+from labctl.engine.endpoint import find_endpoint
 from labctl.errors import LabError
 
+if TYPE_CHECKING:
+    from labctl.commands.gui import Wish
+    from labctl.engine.base import Breaking
+    from labctl.model import FoundHost
+
 TABS = ("tcp", "udp", "files", "mail", "web", "classic", "hosts", "widgets")
+PRESSES = (
+    "greet", "echo", "chat", "say", "datagram", "browse", "download", "source", "picture", "send", "inbox", "read", "ftp", "news",
+    "articles", "telnet", "gopher", "hosts",
+)  # fmt: skip
 
 
 def _labs_and_scenarios(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -34,13 +48,29 @@ def _labs_and_scenarios(_ctx: click.Context, _param: click.Parameter, incomplete
     "--trusted", is_flag=True, help="Let the window do all that X lets a program do: AltGr works, and so would spying."
 )
 @click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
-@click.option("--tab", type=click.Choice(TABS), default="tcp", show_default=True, help="The tab that is shown first.")
+@click.option("--tab", type=click.Choice(TABS), help="The tab that is shown first; default: tcp.")
 @click.option("--scale", type=click.FloatRange(0.5, 4), help="1 is 96 dots an inch; default: as the display says.")
-@click.option("--size", metavar="WxH", default="1100x750", show_default=True, help="Of the screen, with --via web.")
+@click.option(
+    "--size",
+    metavar="WxH",
+    default="1100x750",
+    show_default=True,
+    help="Of the screen, with --via web or --screenshot.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1, with --via web; default: a free one."
 )
 @click.option("--no-open", is_flag=True, help="With --via web: print the address and open no browser.")
+@click.option(
+    "--screenshot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="Write a picture of the window into a file and end; needs no display.",
+)
+@click.option(
+    "--press", "presses", type=click.Choice(PRESSES), multiple=True, metavar="BUTTON",
+    help=f"With --screenshot: press a button before, and wait for what comes; may be said several times. {', '.join(PRESSES)}.",
+)  # fmt: skip
 @click.option("--print-command", is_flag=True, help="Print the classic commands that do the same by hand.")
 @talk_options
 def gui_command(
@@ -49,11 +79,13 @@ def gui_command(
     via: str,
     trusted: bool,
     theme: str,
-    tab: str,
+    tab: str | None,
     scale: float | None,
     size: str,
     port: int,
     no_open: bool,
+    screenshot: Path | None,
+    presses: tuple[str, ...],
     print_command: bool,
     quiet: bool,
 ) -> None:
@@ -64,36 +96,89 @@ def gui_command(
     """
     from labctl.commands import gui
 
-    engine = connect()
-    wish = gui.Wish(via, trusted, theme, tab, scale, size, port)
-    if not size.replace("x", "", 1).isdecimal():
-        raise click.UsageError(f"`{size}` is no size such as 1100x750")
-    if shutil.which("docker") is None:
-        raise LabError("the window needs the `docker` command", hint="Debian's package is `docker-cli` or `docker.io`")
-    obstacle = gui.socket_obstacle(engine.endpoint, engine.facts()) if via == "socket" else ""
-    screen = gui.choose_way(wish, os.environ.get("DISPLAY", ""), why_no_socket=obstacle)
+    wish = gui.Wish(via, trusted, theme, tab or "", scale, size, port)
+    _check(wish, screenshot, presses)
+    endpoint = find_endpoint()
+    engine = connect_quickly()
+    obstacle = (
+        gui.socket_obstacle(endpoint, lambda: json.loads(engine.call("GET", "/info")[1])) if via == "socket" else ""
+    )
+    screen = None if screenshot else gui.choose_way(wish, os.environ.get("DISPLAY", ""), why_no_socket=obstacle)
     try:
-        hosts = gui.lab_of(engine, scenario, lab)
-        with show_progress(quiet=quiet) as progress:
-            if hosts is None:
-                from labctl.commands.up import up
-                from labctl.scenario.catalog import find_scenario
-
-                assert scenario  # noqa: S101 - `lab_of` finds a lab or raises where none is named
-                hosts = up(engine, builder_for(engine), find_scenario(scenario), progress, lab=lab).hosts
-            found = gui.ensure_desktop(
-                engine, builder_for(engine), hosts, progress, socket_mount=screen.way == "socket"
-            )
-        prefix = [*gui.docker_words(engine.endpoint), "exec", "-i", found.id[:12]]
+        socket_mount = screen is not None and screen.way == "socket"
+        hosts, desktop = _desktop(engine, scenario, lab, socket_mount=socket_mount, quiet=quiet)
+        prefix = [*gui.docker_words(endpoint), "exec", "-i", desktop.id[:12]]
         names = [host.name for host in hosts if host.role == "host" and host.name != gui.NAME]
         if print_command:
-            click.echo(gui.classic_commands(prefix, wish, names))
-            return
-        if screen.remark and not quiet:
-            click.echo(f"note: {screen.remark}", err=True)
-        sys.exit(gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open)))
+            click.echo(gui.classic_commands(prefix, wish, names, gui.network_of(engine, desktop.lab)))
+        elif screen is None:
+            assert screenshot  # noqa: S101 - else there is a way to the user's screen
+            _save(screenshot, *gui.take_picture(prefix, wish, names, presses), quiet=quiet)
+        else:
+            if screen.remark and not quiet:
+                click.echo(f"note: {screen.remark}", err=True)
+            sys.exit(gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open)))
     finally:
-        screen.close()
+        if screen:
+            screen.close()
+
+
+def _check(wish: "Wish", screenshot: Path | None, presses: tuple[str, ...]) -> None:
+    """See that the options go together, and that the tools are here.
+
+    Raises:
+        click.UsageError: they do not.
+        LabError: the picture cannot be written there, or there is no `docker` command.
+    """
+    if not re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", wish.size):
+        raise click.UsageError(f"`{wish.size}` is no size such as 1100x750")
+    if presses and not screenshot:
+        raise click.UsageError("--press goes with --screenshot")
+    if screenshot and wish.via != "auto":
+        raise click.UsageError("--screenshot is taken inside the container: it needs no --via")
+    if screenshot and screenshot.suffix.lower() != ".png":
+        raise click.UsageError(f"`{screenshot}`: the picture is a PNG file, so its name has to end in `.png`")
+    if screenshot and not screenshot.absolute().parent.is_dir():
+        raise LabError(f"there is no folder `{screenshot.absolute().parent}` for the picture", where="--screenshot")
+    if shutil.which("docker") is None:
+        raise LabError("the window needs the `docker` command", hint="Debian's package is `docker-cli` or `docker.io`")
+
+
+def _desktop(
+    engine: "Breaking", scenario: str | None, lab: str | None, *, socket_mount: bool, quiet: bool
+) -> "tuple[Sequence[FoundHost], FoundHost]":
+    """Return the lab's hosts and its desktop container, which are made where they are not there; the SDK is imported only then."""
+    from labctl.commands import gui
+
+    hosts: Sequence[FoundHost] | None = gui.lab_of(engine, scenario, lab)
+    found = gui.running_desktop(hosts, engine, socket_mount=socket_mount) if hosts else None
+    if hosts and found:
+        return hosts, found
+    whole = connect()
+    with show_progress(quiet=quiet) as progress:
+        if hosts is None:
+            from labctl.commands.up import up
+            from labctl.scenario.catalog import find_scenario
+
+            assert scenario  # noqa: S101 - `lab_of` finds a lab or raises where none is named
+            hosts = up(whole, builder_for(whole), find_scenario(scenario), progress, lab=lab).hosts
+        return hosts, gui.ensure_desktop(whole, builder_for(whole), hosts, progress, socket_mount=socket_mount)
+
+
+def _save(path: Path, picture: bytes, trouble: str, *, quiet: bool) -> None:
+    """Write the picture.
+
+    Raises:
+        LabError: it cannot be written; or what was pressed failed, which the picture shows.
+    """
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise LabError(f"the picture cannot be written: {error.strerror}", where=str(path)) from error
+    if trouble:
+        raise LabError(f"what was pressed failed: {trouble}", where=f"--press; {path} shows it")
+    if not quiet:
+        click.echo(f"{path}: {len(picture) / 1000:.0f} kB", err=True)
 
 
 def _tell(line: str, *, quiet: bool, no_open: bool) -> None:
@@ -104,6 +189,8 @@ def _tell(line: str, *, quiet: bool, no_open: bool) -> None:
     click.echo(line)  # the address is data
     sys.stdout.flush()
     if not no_open and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin"):
+        import webbrowser
+
         webbrowser.open(line)
     elif not quiet:
         click.echo("open it in a browser on this machine; from elsewhere, `ssh -L` brings the port along", err=True)

@@ -1,14 +1,17 @@
 """`labctl exec` and `shell`."""
 
 import os
+import shlex
 import shutil
 import sys
 
 import click
 
 from labctl.cli.options import host_argument, lab_option
-from labctl.cli.wiring import connect
+from labctl.cli.wiring import connect_quickly
+from labctl.engine.endpoint import find_endpoint
 from labctl.errors import LabError
+from labctl.model import PROGRAM
 
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
@@ -24,11 +27,15 @@ def exec_command(host: str, command: tuple[str, ...], lab: str | None, interacti
     from labctl.commands.hosts import choose_host
 
     argv = command[1:] if command[0] == "--" else command
-    engine = connect()
+    engine = connect_quickly()
     found = choose_host(engine, host, lab)
+    if PROGRAM in found.labels:
+        from labctl.commands.swap import called
+
+        argv = tuple(called(found, argv))
     if interactive or tty:
         flags = [flag for flag, wanted in (("-i", interactive), ("-t", tty)) if wanted]
-        _by_docker(engine.endpoint.url, [*flags, found.id, *argv])
+        _by_docker([*flags, found.id, *argv])
     streams = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
 
     def pass_on(stream: str, octets: bytes) -> None:
@@ -45,15 +52,18 @@ def shell_command(host: str, lab: str | None) -> None:
     """Open a shell in HOST."""
     from labctl.commands.hosts import choose_host
 
-    engine = connect()
+    engine = connect_quickly()
     found = choose_host(engine, host, lab)
     flags = ["-i", *(["-t"] if sys.stdin.isatty() else [])]
-    _by_docker(
-        engine.endpoint.url, [*flags, found.id, "sh", "-c", "command -v bash >/dev/null && exec bash || exec sh"]
-    )
+    bash = "bash"
+    if PROGRAM in found.labels:  # a function that the shell inherits
+        from labctl.commands.swap import through
+
+        bash = f"bash -c {shlex.quote(through(found, 'export -f lab; exec bash'))}"
+    _by_docker([*flags, found.id, "sh", "-c", f"command -v bash >/dev/null && exec {bash} || exec sh"])
 
 
-def _by_docker(url: str, argv: list[str]) -> None:
+def _by_docker(argv: list[str]) -> None:
     """Become `docker exec`: raw terminals, window sizes and signals are its trade.
 
     Raises:
@@ -64,6 +74,6 @@ def _by_docker(url: str, argv: list[str]) -> None:
         raise LabError(
             "a terminal in a host needs the `docker` command", hint="Debian's package is `docker-cli` or `docker.io`"
         )
-    os.environ["DOCKER_HOST"] = url
+    os.environ["DOCKER_HOST"] = find_endpoint().url
     sys.stdout.flush()
     os.execv(docker, [docker, "exec", *argv])  # noqa: S606 - no shell is wanted

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def up_command(
 
     SCENARIO is a name from `labctl ls`, or the path of a file of your own.
     """
-    from labctl.commands.swap import adapted, bring_in_all, read_swaps
+    from labctl.commands.swap import Unbuilt, put_in, read_swaps
     from labctl.commands.up import up
 
     programs = read_swaps(swaps)
@@ -77,8 +77,8 @@ def up_command(
         raise UsageError("there is nothing to watch", where="--watch", hint="`--swap HOST=PATH` names what changes")
     entry = find_scenario(scenario)
     engine = connect()
+    builder = (lambda _: Unbuilt()) if dry_run else builder_for(engine)
     with show_progress(quiet=quiet) as progress:
-        places = bring_in_all(programs, builder_for(engine), progress)
         result = up(
             engine,
             builder_for(engine),
@@ -91,7 +91,7 @@ def up_command(
             dry_run=dry_run,
             tap=tap_spec(**tap_told) if tap or calls else None,
             calls=calls,
-            adapt=lambda spec: adapted(spec, places),
+            adapt=lambda spec: put_in(spec, programs, builder, progress),
         )
     if as_json:
         print_json(**{name: getattr(result, name) for name in ("lab", "scenario", "build", "steps", "hosts")})
@@ -184,32 +184,33 @@ def run_command(
     from labctl.commands.down import down
     from labctl.commands.prepare import load
     from labctl.commands.run import play
-    from labctl.commands.swap import adapted, bring_in_all, read_swaps
+    from labctl.commands.swap import put_in, read_swaps
     from labctl.commands.up import up
 
     programs = read_swaps(swaps)
     entry = find_scenario(scenario)
     engine = connect()
     lesson = load(entry)
-    expecting = [item for step in lesson.steps for item in getattr(step, "wire", ())]
+    expecting = [*lesson.wire, *(item for step in lesson.steps for item in getattr(step, "wire", ()))]
     asked = traced is not False and bool(expecting)
     calls = calls or (asked and any(item.word == "call" for item in expecting))
     tap = tap_spec(**tap_told) if asked or traced or calls or (report and traced is not False) else None
-    if tap:  # read while the engine works
-        threading.Thread(target=importlib.import_module, args=("labctl.cli.wire_verdicts",), daemon=True).start()
     with show_progress(quiet=quiet) as progress:
-        places = bring_in_all(programs, builder_for(engine), progress)
         result = up(
             engine, builder_for(engine), entry, progress, lab=lab, build=build, publish=publish, timeout=timeout, tap=tap, calls=calls,
-            adapt=lambda spec: adapted(spec, places),
+            adapt=lambda spec: put_in(spec, programs, builder_for(engine), progress),
         )  # fmt: skip
-    verdicts = Verdicts(silent=quiet or as_json)
+    verdicts, drawer = Verdicts(silent=quiet or as_json), ThreadPoolExecutor(1)
+    drawing: Future[None] | None = None
+    # while the steps are played; while the lab comes up, no processor is idle
+    ahead = drawer.submit(_read_ahead) if tap else None
     try:
         verdicts.title(lesson)
         image = helpers_image(engine)
         played = play(engine, result.lab, lesson, verdicts.begin, verdicts.end, calls=calls, image=image)
         seen = None
-        if tap:
+        if ahead:
+            ahead.result()
             from labctl.cli.wire_verdicts import look_at_the_wire
 
             played, seen = look_at_the_wire(engine, played, verdicts, draw=bool(traced))
@@ -225,18 +226,28 @@ def run_command(
             if seen:
                 from labctl.cli.wire_verdicts import write_trace
 
-                write_trace(report, seen)
+                drawing = drawer.submit(write_trace, report, seen)  # while the engine takes the hosts down
         if junit:
             write_junit(junit, played)
     finally:
         if not keep:
             with show_progress(quiet=True) as progress:
                 down(engine, [result.lab], progress)
+    if drawing:
+        drawing.result()
     if as_json:
         print_json(lab=played.lab, scenario=lesson.scenario, passed=played.passed, steps=played.facts())
     if keep and not quiet:
         click.echo(f"lab `{result.lab}` is still up; `labctl down {result.lab}` takes it down", err=True)
     sys.exit(0 if played.passed else 1)
+
+
+def _read_ahead() -> None:
+    """Import what judges and draws the wire."""
+    from labctl.cores import dialogue
+
+    importlib.import_module("labctl.cli.wire_verdicts")
+    dialogue()
 
 
 @click.command("build")

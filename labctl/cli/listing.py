@@ -7,7 +7,7 @@ import click
 
 from labctl.cli.options import hosts_argument, json_option, lab_option
 from labctl.cli.output import print_json, print_table, printable
-from labctl.cli.wiring import connect
+from labctl.cli.wiring import connect, connect_quickly
 from labctl.engine.peek import peek
 from labctl.model import FoundHost
 
@@ -81,7 +81,7 @@ def ps_command(lab: str | None, as_json: bool) -> None:
     """List the hosts of LAB, or of every lab that is up. With --json also the accounts that the lab made, and their passwords."""
     from labctl.commands.hosts import ps
 
-    hosts = ps(connect(), lab, credentials=as_json)
+    hosts = ps(connect_quickly(), lab, credentials=as_json)
     if as_json:
         print_json(hosts=[_facts(item) for item in hosts])
     else:

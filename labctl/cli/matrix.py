@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 import click
 
 from labctl.cli.options import json_option, scenario_argument, talk_options
-from labctl.cli.output import print_json, print_table
+from labctl.cli.output import print_json, print_table, xml_text
 from labctl.cli.progress import show_progress
 from labctl.cli.wiring import builder_for, connect, helpers_image
-from labctl.faults.matrix import Matrix, Row, lines, page
+from labctl.errors import UsageError
+from labctl.faults.matrix import LEGEND, Matrix, Row, lines, page
 from labctl.scenario.catalog import find_scenario
 
 
@@ -44,6 +45,8 @@ def matrix_command(
     from labctl.commands.matrix import matrix
 
     entry = find_scenario(scenario)
+    for path in filter(None, (html_file, junit)):
+        _make_room(path)
     engine = connect()
 
     def tell(row: Row) -> None:
@@ -62,30 +65,45 @@ def matrix_command(
     if as_json:
         print_json(**made.facts())
     else:
-        print_table(("FAULT", "VERDICT", "TOOK", "SLOWER", "WHY"), lines(made))
+        print_table(("FAULT", "STEPS", "VERDICT", "TOOK", "SLOWER", "WHY"), lines(made))
+        if not quiet:
+            click.echo(f"each step: {LEGEND}", err=True)
     sys.exit(0 if made.rows[0].passed else 1)
 
 
+def _make_room(path: Path) -> None:
+    """See that a file can be written, before much is played for it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be written: {error.strerror}") from error
+
+
 def write_junit(path: Path, made: Matrix) -> None:
-    """Write a case for each fault and step."""
-    suites = ElementTree.Element("testsuites", name=f"{made.scenario} under faults")
-    for row in made.rows:
-        failed = sum(bool(cell.why) for cell in row.cells)
-        counts: dict[str, str] = {
-            "tests": str(len(row.cells)),
-            "failures": str(failed),
-            "errors": str(int(bool(row.broken))),
-        }
-        counts |= {"name": row.fault, "time": f"{row.seconds:.3f}"}
-        suite = ElementTree.SubElement(suites, "testsuite", counts)
-        for number, cell in enumerate(row.cells, 1):
-            case = ElementTree.SubElement(
-                suite, "testcase", classname=row.fault, name=f"{number}. {cell.say}", time=f"{cell.seconds:.3f}"
-            )
-            if cell.why:
-                text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in "; ".join(cell.why))
-                ElementTree.SubElement(case, "failure", message=text)
-        if row.broken:
-            case = ElementTree.SubElement(suite, "testcase", classname=row.fault, name="lab")
-            ElementTree.SubElement(case, "error", message=row.broken)
-    ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+    """Write a suite for each fault, and in it a case for each step."""
+    suites = [_suite(row) for row in made.rows]
+    whole = ElementTree.Element("testsuites", name=f"{made.scenario} under faults")
+    for count in ("tests", "failures", "errors"):
+        whole.set(count, str(sum(int(suite.get(count, "0")) for suite in suites)))
+    whole.set("time", f"{sum(row.seconds for row in made.rows):.3f}")
+    whole.extend(suites)
+    ElementTree.ElementTree(whole).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _suite(row: Row) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name=row.fault, time=f"{row.seconds:.3f}")
+    for number, cell in enumerate(row.cells, 1):
+        case = _case(suite, row, f"{number}. {cell.say}", cell.seconds)
+        if cell.why:
+            failure = ElementTree.SubElement(case, "failure", message=xml_text("; ".join(cell.why)), type="expectation")
+            failure.text = xml_text("\n".join(cell.why))
+    if row.broken:
+        ElementTree.SubElement(_case(suite, row, "lab", 0.0), "error", message=xml_text(row.broken), type="lab")
+    for count, cases in (("tests", "testcase"), ("failures", "testcase/failure"), ("errors", "testcase/error")):
+        suite.set(count, str(len(suite.findall(cases))))
+    return suite
+
+
+def _case(suite: ElementTree.Element, row: Row, name: str, seconds: float) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=row.fault, name=xml_text(name), time=f"{seconds:.3f}")

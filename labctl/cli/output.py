@@ -42,3 +42,11 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def printable(text: str) -> str:
     """Return a text whose control characters cannot move a terminal's cursor."""
     return "".join(char if char in "\n\t" or char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def xml_text(text: str) -> str:
+    """Return what XML can hold of a text: XML 1.0 section 2.2 has no place for most control characters, escaped or not."""
+    return "".join(
+        char if char in "\n\t" or (char.isprintable() and ord(char) not in (0xFFFE, 0xFFFF)) else "\ufffd"
+        for char in text
+    )

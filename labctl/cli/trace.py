@@ -13,6 +13,7 @@ from labctl.cli.output import print_json
 from labctl.cli.progress import show_progress
 from labctl.cli.wire_options import tap_options, tap_spec
 from labctl.cli.wiring import builder_for, connect
+from labctl.errors import UsageError
 
 WIDTH = 100  # columns where nobody says how many there are
 
@@ -23,9 +24,18 @@ WIDTH = 100  # columns where nobody says how many there are
 @click.option(
     "--out",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     multiple=True,
-    help="Write a file: .pcapng, .html, .svg, .mmd, .md, .txt, .json.",
+    metavar="FILE|DIR",
+    help="Write a file: .pcapng, .html, .svg, .mmd, .md, .txt, .json; or a folder with all that a report has.",
+)
+@click.option("--deep", is_flag=True, help="Ask tshark too, in a container of its own: fields, and whether it agrees.")
+@click.option(
+    "--frame",
+    "frames",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="With --deep: print this frame's fields instead.",
 )
 @click.option("--conversation", "-c", type=click.IntRange(min=1), help="Only this conversation, by its number.")
 @click.option(
@@ -33,6 +43,11 @@ WIDTH = 100  # columns where nobody says how many there are
     "everything",
     is_flag=True,
     help="Also what crossed before the lab was ready, and the network's housekeeping.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(min=1),
+    help="About so many rows: of dull stretches and long steps the rest is only counted.",
 )
 @click.option("--width", type=click.IntRange(min=40), help="Columns of the ladder; default: the terminal's.")
 @tap_options
@@ -42,49 +57,90 @@ def trace_command(
     lab: str | None,
     follow: bool,
     out: tuple[Path, ...],
+    deep: bool,
+    frames: tuple[int, ...],
     conversation: int | None,
     everything: bool,
+    most: int | None,
     width: int | None,
     as_json: bool,
     quiet: bool,
     **tap_told: Any,
 ) -> None:
-    """Draw what crossed LAB's wire as a ladder, with the sockets' calls beside the packets; or what a capture FILE holds.
+    """Draw what crossed LAB's wire as a ladder, the sockets' calls beside the packets; or what a capture FILE holds, or a report's folder.
+
+    A capture keeps what a pcapng has no place for (calls, steps, what shapers did) in a .json beside it, which is read with it.
 
     A lab has a tap where it came up with `labctl up --tap` or `labctl run --keep --trace`. Without, `--follow` starts a tap that captures
     from now on; --filter, --snap, --ring and --buffer are for that one.
     """
-    from labctl.commands.pictures import Choice, check_form, ladder_of, write_picture
-    from labctl.commands.trace import see, see_file
+    from labctl.commands.pictures import Choice, check_form, picture_of, write_picture
+    from labctl.commands.trace import see_place
 
     for path in out:
         check_form(path)
-    choice = Choice(conversation, everything)
+    choice = Choice(conversation, everything, most)
+    if (follow or not deep) and (frames or deep):
+        raise UsageError("`--frame` goes with `--deep`, and `--deep` not with `--follow`", where="--deep")
     if follow:
         _follow(lab, width, quiet, tap_told)
         return
-    if lab is not None and is_file(lab):
-        seen = see_file(Path(lab))
-    else:
-        from labctl.commands.calls import read_calls
-
-        engine = connect()
-        seen = see(engine, lab, calls=lambda found: read_calls(engine, found))
-    for path in out:
-        write_picture(seen, path, choice)
+    seen = see_place(connect, lab)
+    told: dict[str, Any] = {}
+    if deep:
+        seen, told = _ask_tshark(seen, choice, frames, quiet=quiet or as_json)
+    for path in sorted(
+        out, key=lambda path: path.suffix == ".json"
+    ):  # it holds the notes of a capture of the same name too
+        written = write_picture(seen, path, choice)
         if not quiet:
-            click.echo(f"wrote {path}", err=True)
+            click.echo(f"wrote {', '.join(map(str, written))}", err=True)
     if as_json:
-        from labctl.wire.facts import trace_facts
+        from labctl.commands.pictures import seen_facts
 
-        print_json(name=seen.name, **trace_facts(seen.trace, seen.marks))
+        print_json(name=seen.name, **seen_facts(seen), **told)
+    elif frames:
+        print_fields(seen, frames)
     elif not out:
-        print_ladder(ladder_of(seen, choice), width)
+        print_ladder(picture_of(seen, choice), width)
 
 
-def is_file(word: str) -> bool:
-    """Tell whether a word names a capture file rather than a lab."""
-    return "/" in word or Path(word).suffix in (".pcapng", ".pcap", ".cap")
+def _ask_tshark(seen: Any, choice: Any, frames: tuple[int, ...], *, quiet: bool) -> tuple[Any, dict[str, Any]]:
+    """Return what was seen with what tshark says of it, and its analysis as plain values; say whether it agrees."""
+    from dataclasses import replace
+
+    from labctl.cli.wiring import tshark_image
+    from labctl.commands.deep import look_deeper
+    from labctl.commands.pictures import ladder_of
+
+    known = [row.frame for row in ladder_of(seen, choice).rows if row.frame]
+    wanted = sorted(set(frames)) or sorted(known)
+    missing = [frame for frame in wanted if frame > len(seen.capture.frames)]
+    if missing:
+        raise UsageError(
+            f"there is no frame {missing[0]}", where=seen.name, hint=f"there are {len(seen.capture.frames)}"
+        )
+    engine = connect()
+    found = look_deeper(engine, tshark_image(engine), seen, wanted, known)
+    if not quiet:
+        click.secho(str(found.check), fg="yellow" if found.check.disagreements else None, err=True)
+        for item in found.check.disagreements[:20]:
+            click.echo(f"  {item}", err=True)
+        if found.left_out:
+            click.echo(f"{found.left_out} frames more are not decoded; `-c` chooses a conversation", err=True)
+    check = {"marked": found.check.marked, "disagreements": [item.facts() for item in found.check.disagreements]}
+    return replace(seen, fields=found.fields), {"tshark": check}
+
+
+def print_fields(seen: Any, frames: tuple[int, ...]) -> None:
+    """Print what tshark says of some frames."""
+    from labctl.cli.output import printable
+    from labctl.wire.deep import node_lines
+
+    for frame in frames:
+        click.secho(f"frame {frame}", bold=True)
+        for line in node_lines(seen.fields.get(frame, ())):
+            click.echo(f"  {printable(line)}")
 
 
 def terminal_width(width: int | None = None) -> int:
@@ -119,10 +175,14 @@ def print_ladder(ladder: Any, width: int | None = None) -> None:
 def _follow(lab: str | None, width: int | None, quiet: bool, tap_told: dict[str, Any]) -> None:
     """Draw packets as they come; what was captured before comes first."""
     from labctl.commands.prepare import tools_image
-    from labctl.commands.trace import choose, follow, start_tap
+    from labctl.commands.trace import choose, follow, is_file, start_tap
     from labctl.wire.ladder import lay_out
     from labctl.wire.terminal import TextLadder
 
+    if lab is not None and is_file(lab):
+        raise UsageError(
+            f"`{lab}` is a file, and does not grow", where="--follow", hint="a lab that is up can be followed"
+        )
     engine = connect()
     found = choose(engine, lab)
     tap = found.tap

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import click
 
-from labctl.cli.output import JSON_VERSION, printable
+from labctl.cli.output import JSON_VERSION, printable, xml_text
 from labctl.commands.run import AnyStep, RunResult, StepResult, words
 from labctl.engine.base import Engine
 from labctl.scenario.schema import FaultStep, Scenario
@@ -70,6 +70,8 @@ class Verdicts:
             else click.style("failed", fg="red", bold=True)
         )
         self._print(f"{result.scenario.scenario} {verdict}: {passed} of {len(result.steps)} steps as expected")
+        for failure in result.failures:
+            self._print(f"    {click.style('✗', fg='red')} {printable(failure)}")
         sys.stdout.flush()
 
     def _print(self, text: str) -> None:
@@ -87,7 +89,8 @@ def write_report(folder: Path, result: RunResult, engine: Engine) -> None:
     """Write `report.json`, `junit.xml` and each host's log into a folder, which is made where it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"version": JSON_VERSION, "lab": result.lab, "scenario": result.scenario.scenario, "passed": result.passed}
-    report = json.dumps(facts | {"steps": result.facts()}, indent=2, ensure_ascii=False)
+    told = {"steps": result.facts(), "failures": list(result.failures)}
+    report = json.dumps(facts | told, indent=2, ensure_ascii=False)
     (folder / "report.json").write_text(report + "\n")
     write_junit(folder / "junit.xml", result)
     for host in engine.look(result.lab).hosts:
@@ -99,28 +102,28 @@ def write_report(folder: Path, result: RunResult, engine: Engine) -> None:
 def write_junit(path: Path, result: RunResult) -> None:
     """Write the verdicts as JUnit XML: one test case a step."""
     name = result.scenario.scenario
-    failed = sum(not step.passed for step in result.steps)
+    failed = sum(not step.passed for step in result.steps) + bool(result.failures)
     total = sum(step.executed.seconds for step in result.steps)
     suite = ElementTree.Element(
-        "testsuite", name=name, tests=str(len(result.steps)), failures=str(failed), errors="0", time=f"{total:.3f}"
+        "testsuite",
+        name=name,
+        tests=str(len(result.steps) + bool(result.failures)),
+        failures=str(failed),
+        errors="0",
+        time=f"{total:.3f}",
     )
     for number, item in enumerate(result.steps, 1):
         case = ElementTree.SubElement(
             suite, "testcase", classname=name, name=f"{number}. {words(item.step)}", time=f"{item.executed.seconds:.3f}"
         )
         if not item.passed:
-            failure = ElementTree.SubElement(case, "failure", message=_xml("; ".join(item.failures)))
-            failure.text = _xml(click.unstyle(_line(item.step)) + "\n" + "\n".join(item.failures))
+            failure = ElementTree.SubElement(case, "failure", message=xml_text("; ".join(item.failures)))
+            failure.text = xml_text(click.unstyle(_line(item.step)) + "\n" + "\n".join(item.failures))
         for tag, octets in (("system-out", item.executed.stdout), ("system-err", item.executed.stderr)):
             if octets:
-                ElementTree.SubElement(case, tag).text = _xml(octets.decode(errors="replace"))
+                ElementTree.SubElement(case, tag).text = xml_text(octets.decode(errors="replace"))
+    if result.failures:
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name="all steps together")
+        ElementTree.SubElement(case, "failure", message=xml_text("; ".join(result.failures)))
     path.parent.mkdir(parents=True, exist_ok=True)
     ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
-
-
-def _xml(text: str) -> str:
-    """XML 1.0 section 2.2 has no place for most control characters, escaped or not."""
-    return "".join(
-        char if char in "\n\t" or (char.isprintable() and ord(char) not in (0xFFFE, 0xFFFF)) else "\ufffd"
-        for char in text
-    )

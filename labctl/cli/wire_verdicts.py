@@ -12,12 +12,8 @@ from labctl.commands.run import RunResult
 from labctl.commands.trace import Seen, see_settled
 from labctl.commands.wire import WireVerdict, judge_wire, mark_steps
 from labctl.engine.base import Engine
-from labctl.wire.ladder import lay_out
+from labctl.wire.evidence import evidence
 from labctl.wire.terminal import TextLadder
-
-FILES = ("trace.pcapng", "trace.html", "trace.svg", "trace.txt")
-AROUND = 3  # frames before and after the evidence that a cut of the ladder shows
-MOST = 24  # frames of a cut
 
 
 def look_at_the_wire(engine: Engine, played: RunResult, verdicts: Verdicts, *, draw: bool) -> tuple[RunResult, Seen]:
@@ -49,26 +45,16 @@ def look_at_the_wire(engine: Engine, played: RunResult, verdicts: Verdicts, *, d
 def _line(item: WireVerdict) -> str:
     verdict = item.verdict
     sign = click.style("✓", fg="green") if verdict.met else click.style("✗", fg="red")
-    return f"{item.step:2}  {sign} {verdict}"
+    return f"{item.step or '':2}  {sign} {verdict}"
 
 
 def _cut(seen: Seen, item: WireVerdict) -> list[str]:
     """Return the part of the ladder that shows why an expectation was not met."""
-    frames = item.verdict.frames
-    if not frames:
-        return []
-    numbers: set[int] = set()
-    for conversation in {seen.trace.of.get(frame, 0) for frame in frames}:
-        found = seen.trace.conversation(conversation)
-        packets = [packet.number for packet in found.packets] if found else []
-        places = [packets.index(frame) for frame in frames if frame in packets]
-        for place in places:
-            numbers.update(packets[max(0, place - AROUND) : place + AROUND + 1])
+    ladder = evidence(item.verdict, seen.trace)
     drawing = TextLadder(terminal_width() - 6, colour=use_colour(), ascii_only=not speaks_unicode())
-    return list(drawing.draw(lay_out(seen.trace, frames=sorted(numbers)[:MOST])))
+    return list(drawing.draw(ladder)) if ladder else []
 
 
 def write_trace(folder: Path, seen: Seen) -> None:
-    """Write the trace into a report's folder: the capture, the page, the picture, the text."""
-    for name in FILES:
-        write_picture(seen, folder / name, Choice())
+    """Write the trace into a report's folder: the capture and the notes beside it, the page, the picture, the text."""
+    write_picture(seen, folder, Choice())

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from labctl import __version__
 from labctl.engine.base import Engine
 from labctl.engine.compose import source_digest
@@ -85,7 +87,10 @@ def this_engine(engine: Engine, facts: Mapping[str, Any], where: str) -> Iterato
 
 def _lab_images(images: Mapping[str, str]) -> Iterator[Row]:
     source = source_digest()
-    own = {tag: digest for tag, digest in images.items() if tag.startswith("labctl/")}
+    services = yaml.safe_load((lab_root() / "compose.yaml").read_text())["services"]
+    # other images have sources of their own
+    wanted = {f"labctl/{name}:latest" for name in services}
+    own = {tag: digest for tag, digest in images.items() if tag in wanted}
     stale = sorted(tag for tag, digest in own.items() if digest != source)
     if not own:
         yield Row("images", "note", "none built yet", "`labctl build` builds all; `labctl up` what it needs")

@@ -4,11 +4,12 @@ import os
 import shutil
 import webbrowser
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from labctl.commands.doctor import Row
-from labctl.commands.gui import SOCKETS, socket_obstacle
+from labctl.commands.gui import SOCKETS, no_socket, socket_obstacle
 from labctl.engine.endpoint import Endpoint
 from labctl.gui.display import Display, DisplayError, Session, own_cookie, parse_display
 
@@ -22,7 +23,10 @@ def display_rows(display_text: str) -> Iterator[Row]:
         cookie = own_cookie(display)
         session = Session(display, cookie)
     except DisplayError as error:
-        yield Row("display", "note", str(error), "`labctl gui` takes the browser then (`--via web`)")
+        hint = (
+            "`relay`, `ssh` and `socket` need an X server (XQuartz, WSLg, `ssh -X` to here); `--via web` does without"
+        )
+        yield Row("display", "note", str(error), hint)
         return
     try:
         how = "with a cookie" if cookie else "without a cookie: by who we are, or anybody"
@@ -44,11 +48,14 @@ def _user_rule(display: Display, cookie: bytes | None) -> Iterator[Row]:
         yield Row("X user", "note", text, "`--via socket` may be refused; `relay` and `ssh` connect as you")
 
 
-def socket_rows(endpoint: Endpoint, facts: Mapping[str, Any]) -> Iterator[Row]:
-    """Look whether X sockets of this machine can be mounted by the engine."""
-    obstacle = socket_obstacle(endpoint, facts)
+def socket_rows(endpoint: Endpoint, facts: Mapping[str, Any], display_text: str) -> Iterator[Row]:
+    """Look whether the display's socket is one that the engine can mount."""
+    obstacle = socket_obstacle(endpoint, lambda: facts)
     if not obstacle and not Path(SOCKETS).is_dir():
         obstacle = f"there is no {SOCKETS}"
+    if not obstacle:
+        with suppress(DisplayError):  # which has a row of its own
+            obstacle = no_socket(parse_display(display_text))
     if obstacle:
         yield Row("X socket", "note", f"no `--via socket`: {obstacle}", "`relay`, `ssh` and `web` need no mount")
     else:

@@ -1,7 +1,7 @@
 """Break and heal a lab: its hosts, and what is between them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +9,9 @@ from labctl.commands.shapers import Image, bring_about, look_at_shapers
 from labctl.engine.base import Breaking, Change
 from labctl.engine.lock import lab_lock
 from labctl.errors import LabError, UsageError
-from labctl.faults.impairment import Impairment
+from labctl.faults.impairment import SEED, Impairment
 from labctl.faults.read import Fault
-from labctl.faults.state import WHOLE, HostFaults, after
+from labctl.faults.state import CRASHED, WHOLE, HostFaults, after
 from labctl.model import Found, FoundHost
 from labctl.words import nearest
 
@@ -74,7 +74,9 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
     except ValueError as error:
         raise UsageError(str(error)) from error
     started: list[str] = []
-    if fault.verb in STARTED:
+    if fault.verb not in STARTED:
+        _refuse_what_has_no_network(found, fault, wanted)
+    else:
         chosen = fault.hosts or names
         started = [host.name for host in map(found.host, chosen) if host and _start(engine, host, fault.verb)]
         if started:
@@ -101,7 +103,20 @@ def _refuse_what_does_not_run(found: Found, fault: Fault) -> None:
     for name in fault.hosts:
         host = found.host(name)
         if host and host.state != "running":
-            raise LabError(f"host `{name}` is {host.state}, so `{fault}` has nothing to break")
+            raise LabError(
+                f"host `{name}` is {host.state}, so `{fault}` has nothing to break",
+                hint=f"`labctl heal {name}` has it run again",
+            )
+
+
+def _refuse_what_has_no_network(found: Found, fault: Fault, wanted: Iterable[str]) -> None:
+    for name in wanted:
+        host = found.host(name)
+        if name in fault.hosts and host and host.state not in ("running", "paused"):
+            raise LabError(
+                f"host `{name}` is {host.state}, so it has no network in which `{fault.verb}` could do anything",
+                hint=f"`labctl restart {name}` starts it",
+            )
 
 
 def _start(engine: Breaking, host: FoundHost, verb: str) -> bool:
@@ -124,9 +139,10 @@ class Broken:
     """One thing that is in force.
 
     Args:
-        kind: `impair`, `partition`, `paused`, `crashed`, `shaper` (one that does not work).
+        kind: `impair`, `reply`, `partition`, `paused`, `crashed`, `shaper` (one that does not work).
         backend: what does it.
         told: in words.
+        seed: of its decisions; None where nothing is drawn by one.
         seconds_left: None for as long as the lab.
         measured: counts and times, as the shaper tells them.
     """
@@ -150,25 +166,42 @@ def faults(engine: Breaking, lab: str) -> tuple[Broken, ...]:
             kind = "paused" if host.state == "paused" else "crashed"
             result.append(Broken(kind, host.name, told=host.status, backend="engine"))
     for name, shaper in look_at_shapers(engine, found).items():
-        if not shaper.works:
+        place = found.host(name)
+        if not shaper.works and place and place.state in ("running", "paused"):
             words = shaper.told.get("ended") or ("its host was started again" if shaper.told else "it does not answer")
             result.append(Broken("shaper", name, told=f"{words}; `labctl heal {name}` mends it"))
-            if not shaper.answers:
-                continue
+        if not shaper.answers:
+            continue
         measured = shaper.told.get("measured", {})
         backend = shaper.told.get("backend", "shaper")
         for item in shaper.faults.impairments:
             result.append(_impaired(item, backend, measured))
+        for item in shaper.faults.replies:
+            result.append(_replied(item, shaper.told.get("replied", {})))
         for other, left in shaper.faults.cuts.items():
-            result.append(Broken("partition", name, other, "hears nothing of it", "nftables", None, left))
+            to, words = ("all", "nothing leaves it") if other == CRASHED else (other, "hears nothing of it")
+            result.append(Broken("partition", name, to, words, "nftables", None, left))
     return tuple(result)
 
 
 def _impaired(item: Impairment, backend: str, measured: dict[str, Any]) -> Broken:
     counts = dict(measured.get("rules", {}).get(item.ident, {}))
     if measured:
-        counts |= {name: measured[name] for name in ("overrun", "late_us", "waited_us", "held") if name in measured}
+        counts |= {name: measured[name] for name in ("overrun", "late_us", "held") if name in measured}
+    where = f" ({item.where})" if str(item.where) else ""
+    seed = None if backend == "netem" else _seed(item)
+    return Broken("impair", item.source, item.target or "all", item.told + where, backend, seed, item.lasts, counts)
+
+
+def _replied(item: Impairment, measured: dict[str, Any]) -> Broken:
+    counts = dict(measured.get("rules", {}).get(item.ident, {}))
+    if measured:
+        counts["connections"] = measured["connections"]
     where = f" ({item.where})" if str(item.where) else ""
     return Broken(
-        "impair", item.source, item.target or "all", item.told + where, backend, item.seed, item.lasts, counts
+        "reply", item.source or "all", item.target, item.told + where, "proxy", _seed(item), item.lasts, counts
     )
+
+
+def _seed(item: Impairment) -> int:
+    return SEED if item.seed is None else item.seed

@@ -1,29 +1,27 @@
 """`gui`: the desktop container in a lab, and the way by which its window reaches a screen."""
 
-import asyncio
-import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from labctl.commands.up import BuilderFor, needs_build
-from labctl.engine.base import Engine
-from labctl.engine.compose import read_services
-from labctl.engine.endpoint import Endpoint
-from labctl.engine.lock import lab_lock
-from labctl.engine.translate import check_service
 from labctl.errors import LabError, UsageError
 from labctl.gui.display import Display, DisplayError, Session, own_cookie, parse_display
 from labctl.model import FoundHost, HostSpec, LabSpec
-from labctl.paths import lab_root
-from labctl.plan import RemoveHost, plan_desktop
-from labctl.progress import Progress
+from labctl.plan import LAB_NETWORK
+
+if TYPE_CHECKING:
+    from labctl.commands.up import BuilderFor
+    from labctl.engine.base import Breaking, Engine, Looking
+    from labctl.engine.endpoint import Endpoint
+    from labctl.progress import Progress
 
 NAME = "desktop"
 Way = Literal["relay", "ssh", "socket", "web"]
 SOCKETS = "/tmp/.X11-unix"  # noqa: S108 - X11's own place
+PROGRAM = ("python3", "-S", "-m", "services.desktop")  # without `site`: none of its packages is used
+NO_MOUNT = "`--via relay`, `--via ssh` and `--via web` need no mount"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Wish:
     via: str = "auto"
     trusted: bool = False
     theme: str = "light"
-    tab: str = "tcp"
+    tab: str = ""
     scale: float | None = None
     size: str = "1100x750"
     port: int = 0
@@ -71,6 +69,8 @@ def choose_way(wish: Wish, display_text: str, *, why_no_socket: str = "") -> Scr
     """
     if wish.via == "web":
         return Screen("web")
+    if wish.via == "socket" and why_no_socket:
+        raise LabError(f"the X socket cannot be mounted: {why_no_socket}", where="--via socket", hint=NO_MOUNT)
     try:
         display = parse_display(display_text)
         cookie = own_cookie(display)
@@ -84,11 +84,9 @@ def choose_way(wish: Wish, display_text: str, *, why_no_socket: str = "") -> Scr
     if wish.via == "ssh":
         session.close()
         return Screen("ssh", display, untrusted=not wish.trusted)
-    if wish.via == "socket" and (why := why_no_socket or _no_socket(display)):
+    if wish.via == "socket" and (why := no_socket(display)):
         session.close()
-        raise LabError(
-            f"the X socket cannot be mounted: {why}", where="--via socket", hint="`--via relay` needs no mount"
-        )
+        raise LabError(f"the X socket cannot be mounted: {why}", where="--via socket", hint=NO_MOUNT)
     way: Way = "socket" if wish.via == "socket" else "relay"
     if wish.trusted:
         session.close()
@@ -101,7 +99,8 @@ def choose_way(wish: Wish, display_text: str, *, why_no_socket: str = "") -> Scr
     return Screen(way, display, cookie, remark=remark)
 
 
-def _no_socket(display: Display) -> str:
+def no_socket(display: Display) -> str:
+    """Return why a display has no socket that can be mounted; empty where it has."""
     if not display.path:
         return f"`{display.text}` is reached by TCP"
     if str(Path(display.path).parent) != SOCKETS:
@@ -109,11 +108,30 @@ def _no_socket(display: Display) -> str:
     return "" if Path(display.path).exists() else f"{display.path} is not there (its name is abstract alone)"
 
 
+def running_desktop(hosts: Sequence[FoundHost], engine: "Breaking", *, socket_mount: bool) -> FoundHost | None:
+    """Return the lab's desktop container where it runs and is what `ensure_desktop` would return; else None.
+
+    Args:
+        hosts: those of the lab.
+    """
+    own = next((host for host in hosts if host.name == NAME and host.role == "host"), None)
+    if own and not socket_mount:
+        return own if own.state == "running" else None
+    from labctl.engine.compose import source_digest
+
+    name = f"{NAME}-x" if socket_mount else NAME
+    for host in engine.look(hosts[0].lab).hosts:
+        # an image of that name that was built since gives the container's own no name but its number
+        if host.name == name and host.role == "desktop" and host.state == "running":
+            return host if engine.is_current(host.image, source_digest()) else None
+    return None
+
+
 def ensure_desktop(
-    engine: Engine,
-    builder_for: BuilderFor,
+    engine: "Engine",
+    builder_for: "BuilderFor",
     hosts: Sequence[FoundHost],
-    progress: Progress,
+    progress: "Progress",
     *,
     socket_mount: bool = False,
 ) -> FoundHost:
@@ -126,6 +144,13 @@ def ensure_desktop(
     Raises:
         LabError: it cannot be started.
     """
+    from labctl.commands.up import needs_build
+    from labctl.engine.compose import read_services
+    from labctl.engine.lock import lab_lock
+    from labctl.engine.translate import check_service
+    from labctl.paths import lab_root
+    from labctl.plan import RemoveHost, plan_desktop
+
     lab = hosts[0].lab
     compose_file = lab_root() / "compose.yaml"
     own = next((host for host in hosts if host.name == NAME and host.role == "host"), None)
@@ -155,7 +180,7 @@ def ensure_desktop(
         return next(host for host in engine.look(lab).hosts if host.name == name)
 
 
-def docker_words(endpoint: Endpoint) -> list[str]:
+def docker_words(endpoint: "Endpoint") -> list[str]:
     """Return the docker CLI's words that reach an engine."""
     if endpoint.origin == "default":
         return ["docker"]
@@ -168,7 +193,7 @@ def docker_words(endpoint: Endpoint) -> list[str]:
 
 def arguments(wish: Wish, screen: Screen) -> list[str]:
     """Return the window's command line."""
-    words = ["--theme", wish.theme, "--tab", wish.tab]
+    words = ["--theme", wish.theme, "--tab", wish.tab or "tcp"]
     if wish.scale:
         words += ["--scale", f"{wish.scale:g}"]
     way = {"relay": "X relay", "ssh": "ssh -X", "socket": "the X socket", "web": "the browser"}[screen.way]
@@ -189,14 +214,11 @@ def show(
     Raises:
         LabError: the way failed.
     """
-    hosts = ",".join(names)
-    words = arguments(wish, screen)
-    # it warns of children that its own closing has reaped: no news for a user
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    words = [*PROGRAM, *arguments(wish, screen), "--hosts", ",".join(names)]
     if screen.way == "web":
         from labctl.gui.web import run_web
 
-        return asyncio.run(run_web(exec_prefix, [*words, "--hosts", hosts], wish.size, tell, wish.port))
+        return _run(run_web(exec_prefix, words, wish.size, tell, wish.port))
     assert screen.display  # noqa: S101 - all other ways have one
     cookie = "untrusted cookie" if screen.untrusted else "trusted"
     line = f"{NAME} → your display {screen.display.text} ({screen.way}, {cookie})"
@@ -204,26 +226,63 @@ def show(
         from labctl.gui.ssh import run_ssh, window_command
 
         tell(line)
-        return asyncio.run(run_ssh(exec_prefix, window_command(words, hosts), trusted=not screen.untrusted))
-    from labctl.gui.relay import Relay, run_agent
+        return _run(run_ssh(exec_prefix, window_command(words), trusted=not screen.untrusted))
+    from labctl.gui.agent import new_cookie, start_agent
 
-    relay = Relay(screen.display, screen.cookie) if screen.way == "relay" else None
+    fake = new_cookie() if screen.way == "relay" else None
     order: dict[str, Any] = {
-        "argv": ["python3", "-m", "services.desktop", *words, "--hosts", hosts],
-        "relay": relay is not None,
-        "cookie": (relay.fake if relay else screen.cookie or b"").hex(),
+        "argv": words,
+        "relay": fake is not None,
+        "cookie": (fake or screen.cookie or b"").hex(),
         "display": f":{screen.display.number}",
     }
-    return asyncio.run(run_agent(exec_prefix, order, relay, lambda: tell(line)))
+    with start_agent(exec_prefix, order) as agent:
+        tell(line)
+        from labctl.gui.relay import Relay, carry_for  # imports asyncio: now the agent and the window start meanwhile
+
+        relay = Relay(screen.display, screen.cookie if fake else None, fake or b"")
+        return _run(carry_for(agent, relay))
 
 
-def classic_commands(exec_prefix: Sequence[str], wish: Wish, hosts: Sequence[str]) -> str:
-    """Return the commands that do by hand what `gui` does, for reading and trying."""
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    import asyncio
+    import logging
+
+    # it warns of children that its own closing has reaped: no news for a user
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    return asyncio.run(work)
+
+
+def take_picture(
+    exec_prefix: Sequence[str], wish: Wish, names: Sequence[str], presses: Sequence[str]
+) -> tuple[bytes, str]:
+    """Return a picture of the window as PNG, and what went wrong in it; see `labctl.gui.picture`.
+
+    Args:
+        names: of the lab's hosts.
+        presses: buttons to press before.
+
+    Raises:
+        LabError: there is no picture.
+    """
+    from labctl.gui.picture import take_picture
+
+    options = ["--theme", wish.theme, "--scale", f"{wish.scale or 1:g}", "--hosts", ",".join(names)]
+    options += ["--tab", wish.tab] if wish.tab else []
+    return take_picture(exec_prefix, wish.size, [*options, *presses])
+
+
+def classic_commands(exec_prefix: Sequence[str], wish: Wish, hosts: Sequence[str], network: str) -> str:
+    """Return the commands that do by hand what `gui` does, for reading and trying.
+
+    Args:
+        network: the lab's, as the engine knows it.
+    """
     from labctl.gui.ssh import ssh_command, window_command
 
     container = exec_prefix[-1]
     docker = shlex.join(exec_prefix[: -3 if exec_prefix[-2] == "-i" else -1])
-    line = window_command(["--theme", wish.theme], ",".join(hosts))
+    line = window_command([*PROGRAM, "--theme", wish.theme, "--hosts", ",".join(hosts)])
     ssh = shlex.join(ssh_command(exec_prefix, "keys", "/run/labctl/keys", line, trusted=wish.trusted))
     return f"""\
 # ssh -X: sshd runs for this one login, over `docker exec`, and opens no port.
@@ -239,21 +298,31 @@ tar -c -C keys host authorized_keys | {docker} exec -i {container} \\
 (umask 077; : > cookie)
 xauth -q -f untrusted generate "$DISPLAY" . untrusted timeout 0
 xauth -q -f untrusted nlist | sed 's/^..../ffff/' | xauth -q -f cookie nmerge -
-docker run --rm --network NETWORK --cap-drop ALL --security-opt no-new-privileges -e DISPLAY -e XAUTHORITY=/run/cookie \\
+{docker} run --rm --init --network {network} --cap-drop ALL --security-opt no-new-privileges \\
+  --user "$(id -u)" -e HOME=/tmp -e DISPLAY -e XAUTHORITY=/run/cookie \\
   -v "$PWD/cookie:/run/cookie:ro" -v {SOCKETS}:{SOCKETS}:ro labctl/desktop python3 -m services.desktop
 """
 
 
-def socket_obstacle(endpoint: Endpoint, facts: Any) -> str:
-    """Return why sockets of this machine cannot be mounted by the engine; empty where they can."""
+def socket_obstacle(endpoint: "Endpoint", facts: Callable[[], Mapping[str, Any]]) -> str:
+    """Return why sockets of this machine cannot be mounted by the engine; empty where they can.
+
+    Args:
+        facts: asks the engine, as `docker info` does; only where that decides.
+    """
     if endpoint.socket is None:
         return f"the engine at {endpoint.url} is on another machine"
-    if "Docker Desktop" in str(facts.get("OperatingSystem", "")):
+    if "Docker Desktop" in str(facts().get("OperatingSystem", "")):
         return "Docker Desktop runs the engine in a virtual machine"
     return ""
 
 
-def lab_of(engine: Engine, word: str | None, lab: str | None) -> tuple[FoundHost, ...] | None:
+def network_of(engine: "Looking", lab: str) -> str:
+    """Return the engine's name of a lab's network."""
+    return next((network.name for network in engine.look(lab).networks if network.key == LAB_NETWORK), "NETWORK")
+
+
+def lab_of(engine: "Looking", word: str | None, lab: str | None) -> tuple[FoundHost, ...] | None:
     """Return the hosts of the lab that is meant, or None where its scenario has to be brought up first.
 
     Raises:

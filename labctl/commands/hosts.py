@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from labctl.engine.base import Engine, Looking
+from labctl.engine.base import Engine, Looking, Speaking
 from labctl.errors import LabError, UsageError
 from labctl.model import CREDENTIALS, SUMMARY, Executed, FoundHost
 from labctl.words import nearest
@@ -34,7 +34,7 @@ def choose_lab(engine: Looking, lab: str | None) -> tuple[FoundHost, ...]:
     return tuple(host for host in found.of(lab or found.labs[0]).hosts if host.role == "host")
 
 
-def choose_host(engine: Engine, name: str, lab: str | None) -> FoundHost:
+def choose_host(engine: Looking, name: str, lab: str | None) -> FoundHost:
     """Return the host of that name in the lab that is meant.
 
     Raises:
@@ -58,7 +58,7 @@ class Listed:
     credentials: object = None
 
 
-def ps(engine: Engine, lab: str | None, *, credentials: bool = False) -> tuple[Listed, ...]:
+def ps(engine: Speaking, lab: str | None, *, credentials: bool = False) -> tuple[Listed, ...]:
     """Return the hosts of one lab, or of all; those whose service has a label for it are asked, all at once.
 
     Args:
@@ -74,7 +74,7 @@ def ps(engine: Engine, lab: str | None, *, credentials: bool = False) -> tuple[L
         return tuple(pool.map(lambda host: _listed(engine, host, credentials), hosts))
 
 
-def _listed(engine: Engine, host: FoundHost, credentials: bool) -> Listed:
+def _listed(engine: Speaking, host: FoundHost, credentials: bool) -> Listed:
     summary = _ask(engine, host, SUMMARY)
     line = next(iter(summary.stdout.decode(errors="replace").splitlines()), "") if summary else ""
     if summary and summary.exit:
@@ -88,7 +88,7 @@ def _listed(engine: Engine, host: FoundHost, credentials: bool) -> Listed:
     return Listed(host, line[:LONGEST_SUMMARY], found)
 
 
-def _ask(engine: Engine, host: FoundHost, label: str) -> Executed | None:
+def _ask(engine: Speaking, host: FoundHost, label: str) -> Executed | None:
     """Return what the command of a label came to, None where there is no such label; a host that does not answer holds nothing up."""
     command = host.labels.get(label)
     if not command or host.state != "running":

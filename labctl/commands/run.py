@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from labctl.commands.faults import inflict, no_image
 from labctl.commands.shapers import Image
+from labctl.commands.swap import through
 from labctl.engine.base import Engine
 from labctl.errors import LabError
 from labctl.faults.read import read_fault
-from labctl.model import Executed
+from labctl.model import Executed, Found
 from labctl.scenario.schema import Expect, FaultStep, Scenario, Step, Text
 
 AnyStep = Step | FaultStep
@@ -51,16 +52,17 @@ class StepResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a scenario came to."""
+    """What a scenario came to; `failures` are of what is expected of all steps together."""
 
     lab: str
     scenario: Scenario
     steps: tuple[StepResult, ...] = field(default=())
+    failures: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every step passed."""
-        return all(step.passed for step in self.steps)
+        """Whether every step passed, and all of them together."""
+        return not self.failures and all(step.passed for step in self.steps)
 
     def facts(self) -> list[dict[str, object]]:
         """Return the steps as plain values, for reports."""
@@ -92,9 +94,10 @@ def play(
         LabError: a host of the scenario is gone.
     """
     futures: list[Future[StepResult]] = []
+    there = engine.look(lab)
     for number, step in enumerate(scenario.steps, 1):
         on_begin(step)
-        argv = _argv(step, number, calls=calls)
+        argv = _argv(step, number, there, calls=calls)
         if isinstance(step, Step) and step.background:
             futures.append(_in_background(engine, lab, step, argv))
         else:
@@ -109,8 +112,9 @@ def play(
     return RunResult(lab, scenario, results)
 
 
-def _argv(step: AnyStep, number: int, *, calls: bool) -> list[str]:
-    argv = ["sh", "-c", step.run] if isinstance(step, Step) else []
+def _argv(step: AnyStep, number: int, there: Found, *, calls: bool) -> list[str]:
+    host = there.host(step.on) if isinstance(step, Step) else None
+    argv = ["sh", "-c", through(host, step.run) if host else step.run] if isinstance(step, Step) else []
     if calls:
         from labctl.commands.calls import under_strace  # and with it all that reads the wire
 

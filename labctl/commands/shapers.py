@@ -93,9 +93,9 @@ def bring_about(
                 return name, {}
             helper = engine.start_helper(host, chosen or image())
         rules = [item.rule() for item in state.impairments]
-        return name, engine.ask_helper(
-            helper, {"do": "apply", "rules": rules, "cut": dict(state.cuts), "hosts": addresses}
-        )
+        replies = [item.rule() for item in state.replies]
+        request = {"do": "apply", "rules": rules, "replies": replies, "cut": dict(state.cuts), "hosts": addresses}
+        return name, engine.ask_helper(helper, request)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(pool.map(do, wanted))

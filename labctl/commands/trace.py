@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labctl import __version__
@@ -15,14 +15,18 @@ from labctl.model import SHAPER, Found, FoundHost, LabSpec, TapSpec
 from labctl.plan import StartTap
 from labctl.progress import Progress
 from labctl.wire.build import TraceBuilder, build_trace
-from labctl.wire.capture import Capture, CaptureError, read_capture
+from labctl.wire.capture import Capture
+from labctl.wire.deep import Node
 from labctl.wire.ladder import Mark
 from labctl.wire.model import Call, Trace
-from labctl.wire.packet import read_packet
+from labctl.wire.notes import Notes, NotesError, apply_notes, read_notes, without_secrets
 from labctl.wire.pcap import Stream
+from labctl.wire.read import CaptureError, read_capture
 from labctl.wire.shaped import Shaped, read_events
 from labctl.words import nearest
 
+CAPTURE = "trace.pcapng"  # in the folder of a report
+_UNREAD = "the notes in `{}` (socket calls, steps, what shapers did) are left out"
 SETTLE = 0.3  # seconds at most for the last segments of a connection to cross
 POLL = 0.03
 
@@ -37,6 +41,11 @@ class Seen:
         trace: what they show.
         marks: what labctl did meanwhile.
         ready_ns: when the lab was ready; 0 where that is not known.
+        summary: what came of a scenario, in a line.
+        calls: as strace told them.
+        tied: the same, tied to the frames of `trace`.
+        faults: (host, what is broken there).
+        fields: of frames that tshark was asked about: their layers.
     """
 
     name: str
@@ -45,6 +54,26 @@ class Seen:
     marks: tuple[Mark, ...] = field(default=())
     ready_ns: int = 0
     summary: str = ""
+    calls: tuple[Call, ...] = ()
+    tied: tuple[Call, ...] = ()
+    faults: tuple[tuple[str, str], ...] = ()
+    fields: Mapping[int, tuple[Node, ...]] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> Notes:
+        """What no pcapng holds of it."""
+        frames = self.capture.frames
+        first = frames[0].time_ns if frames else 0
+        calls = without_secrets(self.trace, self.calls, self.tied)
+        return Notes(
+            self.name, self.summary, self.ready_ns, len(frames), first, self.marks, calls, tuple(self.trace.shaped), self.faults
+        )  # fmt: skip
+
+
+def _seen(capture: Capture, notes: Notes) -> Seen:
+    trace = build_trace(capture)
+    tied = tuple(apply_notes(trace, notes))
+    return Seen(notes.name, capture, trace, notes.marks, notes.ready_ns, notes.summary, notes.calls, tied, notes.faults)
 
 
 def see(engine: Engine, lab: str | None, *, calls: Callable[[Found], Sequence[Call]] | None = None) -> Seen:
@@ -57,15 +86,15 @@ def see(engine: Engine, lab: str | None, *, calls: Callable[[Found], Sequence[Ca
     found = choose(engine, lab)
     tap = tap_of(found)
     capture, marks = read_tap(engine, tap, found)
-    trace = build_trace(capture)
-    trace.shaped = what_shapers_did(engine, found)
-    if calls:
-        from labctl.wire.tie import tie
-
-        tie(trace, calls(found))
-    ready = next((when for when, text in marks if text == READY), 0)
-    steps = tuple(_mark(when, text) for when, text in marks if text != READY)
-    return Seen(tap.lab, capture, trace, steps, ready)
+    notes = Notes(
+        tap.lab,
+        ready_ns=next((when for when, text in marks if text == READY), 0),
+        marks=tuple(_mark(when, text) for when, text in marks if text != READY),
+        calls=tuple(calls(found)) if calls else (),
+        shaped=tuple(what_shapers_did(engine, found)),
+        faults=tuple(what_is_broken(engine, found)),
+    )
+    return _seen(capture, notes)
 
 
 def _mark(when: int, text: str) -> Mark:
@@ -93,19 +122,96 @@ def what_shapers_did(engine: Engine, found: Found) -> list[Shaped]:
     return events
 
 
+def what_is_broken(engine: Engine, found: Found) -> Iterator[tuple[str, str]]:
+    """Yield (host, what is broken there) as of now."""
+    for helper in found.hosts:
+        if helper.role == SHAPER or (helper.role == "host" and helper.state != "running"):
+            from labctl.commands.faults import faults  # few labs have any
+
+            for item in faults(engine, found.labs[0]):
+                yield item.host, f"{item.kind}{f' to {item.to}' if item.to else ''}: {item.told}"
+            return
+
+
+def see_place(engine: Callable[[], Engine], word: str | None) -> Seen:
+    """Return what a word names: a capture file, the folder of a report, or a lab that is up, with its socket calls.
+
+    Args:
+        engine: connects to it, where a lab is meant.
+        word: None for the only lab that is up.
+
+    Raises:
+        UsageError: no such file or lab, or no capture in it.
+        LabError: the lab has no tap.
+    """
+    if word is not None and is_file(word):
+        return see_file(Path(word))
+    from labctl.commands.calls import read_calls
+
+    connected = engine()
+    return see(connected, word, calls=lambda found: read_calls(connected, found))
+
+
+def is_file(word: str) -> bool:
+    """Tell whether a word names a capture file or a report's folder rather than a lab."""
+    path = Path(word)
+    return "/" in word or path.suffix in (".pcapng", ".pcap", ".cap") or (path / CAPTURE).is_file()
+
+
 def see_file(path: Path) -> Seen:
-    """Return what a capture file holds.
+    """Return what a capture file holds, or that of a report's folder; with the notes beside it, where there are any.
 
     Raises:
         UsageError: it cannot be read, or is no capture file.
     """
+    if path.is_dir():
+        path /= CAPTURE
     try:
         capture = read_capture(path.read_bytes())
     except OSError as error:
         raise UsageError(f"the capture cannot be read: {error.strerror}", where=str(path)) from error
     except CaptureError as error:
         raise UsageError(f"this is no capture: {error}", where=str(path), hint="pcapng and pcap are read") from error
-    return Seen(path.name, capture, build_trace(capture))
+    notes, problem = read_beside(path, capture)
+    seen = _seen(capture, replace(notes, name=notes.name or path.name))
+    if problem:
+        seen.trace.problems.append(problem)
+    return seen
+
+
+def notes_file(path: Path) -> Path:
+    """Return where the notes of a capture are kept."""
+    return path.with_suffix(".json")
+
+
+def read_beside(path: Path, capture: Capture) -> tuple[Notes, str]:
+    """Return the notes beside a capture file, empty where there are none; and what is wrong with them, in words."""
+    beside = notes_file(path)
+    try:
+        octets = beside.read_bytes()
+    except FileNotFoundError:
+        return Notes(), ""
+    except OSError as error:
+        return Notes(), f"{_UNREAD.format(beside.name)}: {error.strerror}"
+    try:
+        notes = read_notes(octets)
+    except NotesError as error:
+        return Notes(), f"{_UNREAD.format(beside.name)}: {error}"
+    if not notes.belong_to(capture):
+        return Notes(), f"{_UNREAD.format(beside.name)}: they were taken beside another capture"
+    return notes, ""
+
+
+def check_conversation(seen: Seen, number: int) -> None:
+    """Refuse the number of a conversation that there is not.
+
+    Raises:
+        UsageError: there is no such conversation.
+    """
+    if seen.trace.conversation(number) is None:
+        count = len(seen.trace.conversations)
+        hint = f"they are numbered from 1 to {count}" if count else "there is none in it"
+        raise UsageError(f"there is no conversation {number}", where=seen.name, hint=hint)
 
 
 def choose(engine: Engine, lab: str | None) -> Found:
@@ -196,11 +302,9 @@ class Live:
         Raises:
             ValueError: they are no capture.
         """
-        packets = []
-        for frame in self._stream.feed(octets):
-            self._number += 1
-            packets.append(read_packet(self._number, frame))
-        self.builder.feed(packets)
+        frames = self._stream.feed(octets)
+        self.builder.read(frames, self._number + 1)
+        self._number += len(frames)
         return self._number
 
 

@@ -1,7 +1,8 @@
 """`up`: bring a lab up."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from labctl.errors import LabError
 from labctl.faults.impairment import of_rule
 from labctl.model import Found, FoundHost, HostSpec, LabSpec, TapSpec
 from labctl.paths import lab_root
-from labctl.plan import Step, is_complete, plan_down, plan_up
+from labctl.plan import RemoveHost, Step, is_complete, plan_down, plan_up, swapped_out
 from labctl.progress import Progress
 from labctl.scenario.catalog import Entry
 
@@ -66,7 +67,7 @@ def up(
         UsageError: the scenario has problems.
     """
     spec = adapt(wanted(entry, lab, progress, publish=publish, tap=tap, calls=calls))
-    with lab_lock(spec.name, progress.note):
+    with _or_no_image(engine, spec, progress), lab_lock(spec.name, progress.note):
         found = engine.look(spec.name)
         steps = plan_up(spec, found)
         stale = needs_build(engine, spec, entry.compose_file, everything=build)
@@ -74,7 +75,7 @@ def up(
         if not dry_run:
             _refuse_taken(spec, found, steps)
             if found:
-                progress.note(f"lab `{spec.name}` was left half up; putting it right")
+                progress.note(f"lab `{spec.name}` {_what_is_amiss(steps)}; putting it right")
             if stale:
                 builder_for(entry.compose_file).build(stale, progress)
             if tools:
@@ -89,6 +90,23 @@ def up(
     links = (of_rule(source, rule) for source, rule in spec.links)
     told = (*map(str, steps), *(f"impair {item.ident}: {item.told}" for item in links))
     return Upped(spec.name, spec.scenario, built, told, hosts)
+
+
+@contextmanager
+def _or_no_image(engine: Engine, spec: LabSpec, progress: Progress) -> Iterator[None]:
+    """Where the lab does not come up, remove the images that were built for it alone: there is no lab to take down with them."""
+    try:
+        yield
+    except BaseException:
+        if images := {step.image for step in swapped_out(host.image for host in spec.hosts)}:
+            images -= {host.image for host in engine.look(spec.name).hosts}
+            engine.act(spec, swapped_out(images), progress)
+        raise
+
+
+def _what_is_amiss(steps: tuple[Step, ...]) -> str:
+    other = ", ".join(f"`{step.host.name}`" for step in steps if isinstance(step, RemoveHost))
+    return f"is up with another {other} than is asked for now" if other else "was left half up"
 
 
 def _mark_ready(engine: Engine, spec: LabSpec) -> None:

@@ -32,7 +32,7 @@ def watch_swaps(
         spec: the lab as the scenario has it, without the programs.
         timeout: seconds until a program must answer.
     """
-    places = bring_in_all(programs, builder_for, progress)
+    places = bring_in_all(programs, spec.name, builder_for, progress)
     seen = {host: look(program) for host, program in programs.items()}
     yield (
         "watching "
@@ -51,7 +51,7 @@ def watch_swaps(
             seen[host] = now
             began = time.monotonic()
             try:
-                places[host] = bring_in(program, host, builder_for, progress)
+                places[host] = bring_in(program, host, spec.name, builder_for, progress)
                 with lab_lock(spec.name, progress.note):
                     exchange(engine, spec, places, progress, timeout=timeout)
             except LabError as error:

@@ -1,17 +1,16 @@
 """Judges the `wire:` expectations of a played scenario, and marks its steps on the ladder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from labctl.commands.run import AnyStep, RunResult, StepResult, words
 from labctl.commands.trace import Seen
 from labctl.scenario.schema import Scenario, Step
-from labctl.scenario.wire import WireItem
-from labctl.wire.expect import Count, Expectation, Verdict, judge
+from labctl.scenario.wire import Bounds, WireItem
+from labctl.wire import expect
+from labctl.wire.expect import Expectation, Verdict, judge
 from labctl.wire.ladder import Mark
 
-SAME = {"retransmissions": "retransmission"}
 MARGIN_NS = 1_000_000  # a step's own clock reading against the kernel's time stamps
 
 
@@ -20,7 +19,7 @@ class WireVerdict:
     """A step's expectation of the wire, judged.
 
     Args:
-        step: number of the step, from 1.
+        step: number of the step, from 1; 0 for all of them together.
         verdict: what came of it.
     """
 
@@ -30,29 +29,14 @@ class WireVerdict:
 
 def expectation_of(item: WireItem) -> Expectation:
     """Return an entry of a scenario file as the model's expectation."""
-    word = item.word
-    said = getattr(item, word)
-    told: dict[str, Any] = {
-        "what": SAME.get(word, word),
-        "source": _own(said, "source", "first", "on"),
-        "target": _own(said, "target"),
-    }
-    told["contains"], told["lacks"] = getattr(said, "contains", ()), getattr(said, "lacks", ())
-    told["before"] = expectation_of(said.before) if said.before else None
-    told["after"] = expectation_of(said.after) if said.after else None
-    if count := getattr(said, "count", None):
-        told["count"] = Count(count.least, count.most)
-    if word == "duration":
-        told["count"] = Count(said.least, said.most)
-    elif word == "state":
-        told["state"] = said.is_
-    elif word == "call":
-        told["call"], told["error"] = said.name, said.error or ""
-    return Expectation(**told)
+    said = getattr(item, item.word)
+    return expect.expectation_of(item.word, **{name: _plain(value) for name, value in said if value is not None})
 
 
-def _own(said: object, *names: str) -> str:
-    return next((value for name in names if (value := getattr(said, name, None))), "")
+def _plain(value: object) -> object:
+    if isinstance(value, WireItem):
+        return expectation_of(value)
+    return value.model_dump() if isinstance(value, Bounds) else value
 
 
 def wire_of(step: AnyStep) -> tuple[WireItem, ...]:
@@ -60,14 +44,20 @@ def wire_of(step: AnyStep) -> tuple[WireItem, ...]:
     return step.wire if isinstance(step, Step) else ()
 
 
+def all_wire(scenario: Scenario) -> Iterator[WireItem]:
+    """Yield all that a scenario expects of the wire."""
+    yield from (item for step in scenario.steps for item in wire_of(step))
+    yield from scenario.wire
+
+
 def expects_wire(scenario: Scenario) -> bool:
     """Tell whether a scenario expects something of the wire."""
-    return any(wire_of(step) for step in scenario.steps)
+    return any(all_wire(scenario))
 
 
 def expects_calls(scenario: Scenario) -> bool:
     """Tell whether a scenario expects socket calls, which only a run under strace shows."""
-    return any(item.word == "call" for step in scenario.steps for item in wire_of(step))
+    return any(item.word == "call" for item in all_wire(scenario))
 
 
 def judge_wire(result: RunResult, seen: Seen) -> tuple[RunResult, tuple[WireVerdict, ...]]:
@@ -81,9 +71,15 @@ def judge_wire(result: RunResult, seen: Seen) -> tuple[RunResult, tuple[WireVerd
         since, until = stretch(result.steps, number)
         judged = [judge(expectation_of(item), seen.trace, since, until) for item in wire_of(step.step)]
         verdicts += [WireVerdict(number, verdict) for verdict in judged]
-        missed = tuple(f"on the wire: {verdict}" for verdict in judged if not verdict.met)
-        steps.append(replace(step, failures=step.failures + missed))
-    return replace(result, steps=tuple(steps)), tuple(verdicts)
+        steps.append(replace(step, failures=step.failures + _missed(judged)))
+    since = min((step.began_ns for step in steps if step.began_ns), default=MARGIN_NS) - MARGIN_NS
+    judged = [judge(expectation_of(item), seen.trace, since) for item in result.scenario.wire]
+    verdicts += [WireVerdict(0, verdict) for verdict in judged]
+    return replace(result, steps=tuple(steps), failures=_missed(judged)), tuple(verdicts)
+
+
+def _missed(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    return tuple(f"on the wire: {verdict}" for verdict in verdicts if not verdict.met)
 
 
 def stretch(steps: Sequence[StepResult], number: int) -> tuple[int, int | None]:
@@ -98,7 +94,7 @@ def stretch(steps: Sequence[StepResult], number: int) -> tuple[int, int | None]:
 def mark_steps(result: RunResult, seen: Seen) -> Seen:
     """Return what was seen with a mark for each step, which tells its verdict."""
     marks = [
-        Mark(step.began_ns - MARGIN_NS, f"{number}. {words(step.step)}", step.passed, number)
+        Mark(step.began_ns - MARGIN_NS, f"{number}. {words(step.step)}", step.passed, number, step.failures)
         for number, step in enumerate(result.steps, 1)
     ]
     begin = min((mark.time_ns for mark in marks), default=seen.ready_ns)
