@@ -3,14 +3,13 @@
 import argparse
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 PAGES = ("tcp", "udp", "files", "mail", "web", "classic", "hosts", "widgets")
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """What the command line and the environment ask for.
 
     Args:
@@ -60,14 +59,12 @@ def main(argv: list[str]) -> int:
 
 def show(config: Config) -> int:
     """Open the window and stay until it is closed."""
-    import tkinter as tk
-
     from services.desktop import style
     from services.desktop.model import Model
     from services.desktop.window import Settings, open_window
 
-    scale = style.find_scale(config.scale)
-    root = tk.Tk(className="Labctl")
+    root = style.open_root()
+    scale = style.find_scale(root, config.scale)
     hosts = config.hosts
     if not hosts:
         from services.desktop.work.hosts import known_hosts

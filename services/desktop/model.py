@@ -6,78 +6,80 @@ An event carries its job's number. Once a job is over, or another was started on
 """
 
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 LOG_LINES = 2000  # of a topic's log are kept
 TOPICS = ("tcp", "chat", "udp", "files", "web", "send", "inbox", "ftp", "news", "telnet", "gopher", "hosts")
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that a job of a topic did."""
+class Began(NamedTuple):
+    """A job was started; `what` says what it does."""
 
     topic: str
     job: int
-
-
-@dataclass(frozen=True)
-class Began(Event):
-    """A job was started; `what` says what it does."""
-
     what: str
 
 
-@dataclass(frozen=True)
-class Progressed(Event):
+class Progressed(NamedTuple):
     """So many octets are through, of so many in all (None: nobody told)."""
 
+    topic: str
+    job: int
     done: int
     total: int | None
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of a log; `kind` is `sent`, `received`, `note` or `error`."""
 
     kind: str
     text: str
 
 
-@dataclass(frozen=True)
-class Said(Event):
+class Said(NamedTuple):
     """Lines for the log: what went out, what came in, what is to be noted."""
 
+    topic: str
+    job: int
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True)
-class Learned(Event):
+class Learned(NamedTuple):
     """A fact: a listing, a page, a picture; the newest of its name counts."""
 
+    topic: str
+    job: int
     name: str
     value: Any
 
 
-@dataclass(frozen=True)
-class Ended(Event):
+class Ended(NamedTuple):
     """The job is done; `text` says what came of it."""
 
+    topic: str
+    job: int
     text: str
 
 
-@dataclass(frozen=True)
-class Failed(Event):
+class Failed(NamedTuple):
     """The job failed; in words, with what to look at."""
 
+    topic: str
+    job: int
     text: str
     hint: str = ""
 
 
-@dataclass(frozen=True)
-class Cancelled(Event):
+class Cancelled(NamedTuple):
     """The user cancelled the job."""
+
+    topic: str
+    job: int
+
+
+# Something that a job of a topic did. Tuples, for a window is shown sooner without `dataclasses`, which imports half a compiler.
+Event = Began | Progressed | Said | Learned | Ended | Failed | Cancelled
 
 
 class Log:
@@ -98,19 +100,19 @@ class Log:
         return list(islice(self.lines, len(self.lines) - fresh, None))
 
 
-@dataclass
 class Topic:
-    """All that is known of one topic."""
+    """All that is known of one topic; `job` is the current one's number, 0 where none runs."""
 
-    job: int = 0  # the current one; 0 where none runs
-    what: str = ""
-    done: int = 0
-    total: int | None = None
-    outcome: str = ""
-    hint: str = ""
-    failed: bool = False
-    log: Log = field(default_factory=Log)
-    facts: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, *, outcome: str = "", failed: bool = False) -> None:
+        self.job = 0
+        self.what = ""
+        self.done = 0
+        self.total: int | None = None
+        self.outcome = outcome
+        self.hint = ""
+        self.failed = failed
+        self.log = Log()
+        self.facts: dict[str, Any] = {}
 
     @property
     def busy(self) -> bool:

@@ -20,9 +20,14 @@ class Pane(ttk.Frame):
         self.text.configure(yscrollcommand=bar.set, cursor="xterm")
         self.text.grid(row=0, column=0, sticky="nsew")
         bar.grid(row=0, column=1, sticky="ns")
+        if wrap == "none":
+            across = ttk.Scrollbar(self, orient="horizontal", command=self.text.xview)
+            self.text.configure(xscrollcommand=across.set)
+            across.grid(row=1, column=0, sticky="ew")
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
         self.text.bind("<Key>", self._no_typing)
+        leave_by_tab(self.text)
         self.text.bind("<<Paste>>", lambda _event: "break")
         self.text.bind("<<Cut>>", lambda _event: "break")
         self.dress(look)
@@ -49,6 +54,19 @@ class Pane(ttk.Frame):
             return "break"
         copies = event.state & 0x4 and event.keysym.lower() in ("c", "insert")  # type: ignore[operator]
         return None if moves or copies else "break"
+
+
+def leave_by_tab(text: tk.Text) -> None:
+    """Let Tab and Shift+Tab leave a text, as they leave all other fields; Tk's own binding writes a tab."""
+
+    def leave(other: "tk.Misc | None") -> str:
+        if other is not None:
+            other.focus_set()
+        return "break"
+
+    text.bind("<Tab>", lambda _event: leave(text.tk_focusNext()))
+    text.bind("<Shift-Tab>", lambda _event: leave(text.tk_focusPrev()))
+    text.bind("<ISO_Left_Tab>", lambda _event: leave(text.tk_focusPrev()))
 
 
 class Console(Pane):
@@ -164,6 +182,12 @@ class Table(ttk.Frame):
             self.tree.insert("", "end", iid=ident, values=list(cells))
         kept = [ident for ident in chosen if self.tree.exists(ident)]
         self.tree.selection_set(kept)
+
+    def choose(self, ident: str) -> None:
+        """Select a row, where it is there."""
+        if self.tree.exists(ident):
+            self.tree.selection_set(ident)
+            self.tree.see(ident)
 
     @property
     def chosen(self) -> str:

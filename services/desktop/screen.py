@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--number", type=int, default=1, help="of the display")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for the sockets and the cookie")
     parser.add_argument("--no-wait", action="store_true", help="do not end when stdin does")
+    parser.add_argument("--tell", action="store_true", help="say `ready` on stdout once a VNC client may connect")
     parser.add_argument("--bare", action="store_true", help="no window manager")
     parser.add_argument("--dpi", type=int, default=96)
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -39,6 +40,8 @@ def main(argv: list[str]) -> int:
     started: list[subprocess.Popen[bytes]] = []
     try:
         environment = start_server(options, started)
+        if options.tell:
+            os.write(1, b"ready\n")
         if not options.bare:
             manager = ["matchbox-window-manager", "-use_titlebar", "no"]
             started.append(
@@ -48,7 +51,9 @@ def main(argv: list[str]) -> int:
         command = (
             words if words and not words[0].startswith("-") else [sys.executable, "-m", "services.desktop", *words]
         )
-        window = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+        window = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=2 if options.tell else None
+        )
         started.append(window)
         return wait_for(window, None if options.no_wait else 0)
     finally:

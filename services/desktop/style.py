@@ -47,14 +47,23 @@ class Look:
         return max(1, round(distance * self.scale)) if distance else 0
 
 
-def find_scale(wanted: float | None) -> float:
-    """Return the scale: as wanted, or as the display's `Xft.dpi` says, which Tk 8.6 does not read by itself."""
+def open_root() -> tk.Tk:
+    """Return the application's root; for as long as it is called `Xft`, `find_scale` may ask it."""
+    root = tk.Tk(className="Labctl", useTk=False)
+    root.tk.call("set", "argv", ("-name", "Xft", "-class", "Labctl"))  # what Tk reads when it is loaded
+    root.loadtk()
+    return root
+
+
+def find_scale(root: tk.Tk, wanted: float | None) -> float:
+    """Return the scale: as wanted, or as the display's `Xft.dpi` says, which Tk 8.6 does not read by itself.
+
+    Resources go by the application's name, and the root comes as `Xft` (`open_root`): it gets its own name here.
+    """
+    dpi = root.option_get("dpi", "Dpi")
+    root.tk.call("tk", "appname", "labctl")
     if wanted:
         return wanted
-    asking = tk.Tk(baseName="Xft", className="Xft")
-    asking.withdraw()
-    dpi = asking.option_get("dpi", "Dpi")
-    asking.destroy()
     with suppress(ValueError):
         if dpi and float(dpi) > 0:
             return min(4.0, max(0.75, float(dpi) / NORMAL_DPI))

@@ -2,22 +2,25 @@
 
 import time
 import tkinter as tk
-import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from tkinter import messagebox, ttk
-from types import TracebackType
-from typing import NamedTuple
+from tkinter import ttk
+from typing import TYPE_CHECKING, NamedTuple
 
 from services.desktop import style
 from services.desktop.model import Event, Model
+from services.desktop.scrolled import Scrolled
 from services.desktop.tabs.base import Desk, Tab
 from services.desktop.worker import Worker
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 DRAW_MS = 15
 # Of the time between two draws, drawing itself may take this share, so that a slow X connection leaves room for clicks.
 REST = 3
+DRAWN_MS = 300
 MOD5 = 0x80  # the state bit of AltGr
 
 
@@ -43,7 +46,10 @@ PAGES = (
 HELP = """\
 Ctrl+Tab, Ctrl+Shift+Tab: next and previous tab
 Alt+1 … Alt+8: that tab
+Tab, Shift+Tab: next and previous field or button
 Return in a field: what the button beside it does
+Space or Return on a button: press it
+Shift+Tab in the code of Widgets: leave it (Tab indents)
 Escape: cancel what this tab is doing
 Ctrl+T: light or dark
 Ctrl+Q: close the window"""
@@ -77,12 +83,12 @@ class Window:
         self._due = False
         root.title("labctl – desktop")
         look = desk.look
-        root.minsize(look.px(640), look.px(440))
+        root.minsize(320, 240)  # what is smaller than its tab is scrolled
         self._head(way)
         self.book = ttk.Notebook(root)
         self.book.pack(fill="both", expand=True, padx=look.px(8), pady=(0, look.px(8)))
         for page in PAGES:
-            self.book.add(ttk.Frame(self.book, name=page.name), text=page.title)
+            self.book.add(Scrolled(self.book, look, page.name), text=page.title)
         self.book.bind("<<NotebookTabChanged>>", lambda _event: self._shown())
         self._keys(untrusted)
 
@@ -110,12 +116,19 @@ class Window:
         root.bind("<Escape>", lambda _event: self.cancel())
         for number, page in enumerate(PAGES, start=1):
             root.bind_all(f"<Alt-Key-{number}>", lambda _event, name=page.name: self.select(name))  # type: ignore[misc]
+        root.bind_all("<FocusIn>", self._focused, add="+")
+        root.bind_class("TButton", "<Return>", lambda event: event.widget.invoke())  # type: ignore[attr-defined]
         if untrusted:
             root.bind_all("<Key>", self._alt_gr, add="+")
 
     def _alt_gr(self, event: "tk.Event[tk.Misc]") -> None:
         if isinstance(event.state, int) and event.state & MOD5:
             self.notice.set("AltGr does not reach an untrusted X client: `labctl gui --trusted`, or `--via web`")
+
+    def _focused(self, event: "tk.Event[tk.Misc]") -> None:
+        page = self.page(self.current)
+        if str(event.widget).startswith(f"{page.inside}."):
+            page.show(event.widget)
 
     # -- tabs -------------------------------------------------------------------------------------------------------------
 
@@ -135,18 +148,28 @@ class Window:
         self.select(names[(names.index(self.current) + step) % len(names)])
         return "break"
 
+    def page(self, name: str) -> Scrolled:
+        """Return what holds a tab."""
+        page: Scrolled = self.book.nametowidget(name)
+        return page
+
     def tab(self, name: str) -> Tab:
         """Return a tab; it is made where nobody has looked at it before."""
         if name not in self.tabs:
             page = next(page for page in PAGES if page.name == name)
             module = import_module(f"services.desktop.tabs.{page.module}")
-            tab: Tab = getattr(module, page.view)(self.book.nametowidget(name), self.desk)
+            tab: Tab = getattr(module, page.view)(self.page(name).inside, self.desk)
             tab.pack(fill="both", expand=True)
             self.tabs[name] = tab
         return self.tabs[name]
 
     def _shown(self) -> None:
         self.tab(self.current)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether all that was folded is drawn."""
+        return not self._changed
 
     def cancel(self) -> None:
         """Cancel what the tab that is shown is doing."""
@@ -193,11 +216,14 @@ class Window:
         self.theme = "dark" if self.theme == "light" else "light"
         self.desk.look = style.apply(self.root, self.theme, self.desk.look.scale)
         self._name_theme()
-        for tab in self.tabs.values():
+        for name, tab in self.tabs.items():
+            self.page(name).dress(self.desk.look)
             tab.dress(self.desk.look)
 
     def help(self) -> None:
         """Show the keys."""
+        from tkinter import messagebox
+
         messagebox.showinfo("Keys", HELP, parent=self.root)
 
 
@@ -206,7 +232,13 @@ def open_window(root: tk.Tk, model: Model, settings: Settings) -> Window:
     look = style.apply(root, settings.theme, settings.scale)
     windows: list[Window] = []
     worker = Worker(root, lambda event: windows[0].handle(event))
-    desk = Desk(model, worker, look, settings.downloads)
+
+    def confirm(title: str, question: str) -> bool:
+        from tkinter import messagebox
+
+        return messagebox.askokcancel(title, question, parent=root)
+
+    desk = Desk(model, worker, look, settings.downloads, confirm)
     window = Window(root, desk, settings.theme, untrusted=settings.untrusted, way=settings.way)
     windows.append(window)
 
@@ -218,13 +250,19 @@ def open_window(root: tk.Tk, model: Model, settings: Settings) -> Window:
     root.bind("<<Close>>", lambda _event: close())
     root.report_callback_exception = window_error(root)
     window.select(settings.tab)
+    # An input method (dead keys, Compose) asks the X server twice about each widget: only once all of them are drawn.
+    root.tk.call("tk", "useinputmethods", False)
+    root.after(DRAWN_MS, lambda: root.tk.call("tk", "useinputmethods", True))
     return window
 
 
-def window_error(root: tk.Tk) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+def window_error(root: tk.Tk) -> Callable[[type[BaseException], BaseException, "TracebackType | None"], None]:
     """Return what tells an error in a callback: on stderr with its traceback, and in a box."""
 
-    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def tell(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
+        import traceback
+        from tkinter import messagebox
+
         traceback.print_exception(kind, error, trace)
         messagebox.showerror("Something went wrong in the window", f"{kind.__name__}: {error}", parent=root)
 

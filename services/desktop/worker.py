@@ -6,23 +6,25 @@
 Nothing else crosses. A wake-up takes 0.16 ms in the median, and an idle window costs no CPU (a poll every 20 ms: 10 ms, 1.6 %).
 """
 
-import asyncio
 import gc
 import queue
 import socket
 import threading
 import tkinter as tk
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from services.client.errors import explain
 from services.desktop.model import Began, Cancelled, Ended, Event, Failed, Learned, Line, Progressed, Said, printable
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from concurrent.futures import Future
 
 AT_ONCE = 500  # events handed over before Tk gets its turn again
 GARBAGE = 5000  # new objects after which Tk's thread looks for rings of them that nobody needs
 CROWDED = 2000  # events that may wait before a job is to pause: the peer then feels TCP's window
+SHOWN_MS = 400  # after which the window is there, and the network's thread may take its share of the processor
 T = TypeVar("T")
 
 
@@ -72,8 +74,10 @@ class Job:
 
     async def pause_where_crowded(self) -> None:
         """Wait until Tk has kept up."""
+        from asyncio import sleep
+
         while self._worker.waiting > CROWDED:
-            await asyncio.sleep(0.01)
+            await sleep(0.01)
 
 
 Work = Callable[[Job], Awaitable[str]]
@@ -98,9 +102,9 @@ class Worker:
         root.tk.createfilehandler(self._woken, tk.READABLE, self._drain)
         # A Tk variable that dies calls Tk. Were it collected in the network's thread, that would wait for Tk's: only Tk's thread collects.
         gc.disable()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
-        self._thread.start()
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="network", daemon=True)
+        root.after(SHOWN_MS, self._start_thread)
 
     @property
     def waiting(self) -> int:
@@ -115,7 +119,8 @@ class Worker:
         self._count += 1
         job = self._jobs[topic] = Job(self, topic, self._count, place)
         self._handle(Began(topic, job.number, what))
-        job.future = asyncio.run_coroutine_threadsafe(self._run(job, work), self._loop)
+        loop = self._begin()
+        job.future = submit(self._run(job, work), loop)
         return job
 
     def cancel(self, topic: str) -> None:
@@ -125,17 +130,29 @@ class Worker:
             job.cancel()
             self._handle(Cancelled(topic, job.number))
 
+    def _begin(self) -> "AbstractEventLoop":
+        """Start the network's thread, where it does not run yet, and return its loop."""
+        self._start_thread()
+        self._begun.wait()
+        return self._loop
+
+    def _start_thread(self) -> None:
+        if not self._thread.ident:
+            self._thread.start()
+
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Call a function in the loop's thread: to speak into a conversation that is open."""
-        self._loop.call_soon_threadsafe(function, *args)
+        self._begin().call_soon_threadsafe(function, *args)
 
     def close(self) -> None:
         """End all jobs, the loop and its thread."""
         self._root.tk.deletefilehandler(self._woken)
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
-        self._thread.join(2)
-        if not self._thread.is_alive():
-            self._loop.close()
+        if self._thread.ident:  # else it was never needed
+            loop = self._begin()
+            submit(self._stop(), loop)
+            self._thread.join(2)
+            if not self._thread.is_alive():
+                loop.close()
         self._woken.close()
         self._waking.close()
 
@@ -165,7 +182,19 @@ class Worker:
 
     # -- in the loop's thread -------------------------------------------------------------------------------------------
 
+    def _serve(self) -> None:
+        """Run the loop. asyncio is imported here: that takes as long as all that a first picture needs."""
+        from asyncio import new_event_loop
+
+        self._loop = new_event_loop()
+        self._begun.set()
+        self._loop.run_forever()
+
     async def _run(self, job: Job, work: Work) -> None:
+        import asyncio
+
+        from services.client.errors import explain
+
         try:
             text = await work(job)
         except (asyncio.CancelledError, CancelledWorkError):
@@ -179,6 +208,8 @@ class Worker:
             self.post(Ended(job.topic, job.number, text))
 
     async def _stop(self) -> None:
+        import asyncio
+
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -186,17 +217,26 @@ class Worker:
         self._loop.stop()
 
 
+def submit(work: Coroutine[Any, Any, None], loop: "AbstractEventLoop") -> "Future[None]":
+    """Have a coroutine run in the loop's thread."""
+    from asyncio import run_coroutine_threadsafe
+
+    return run_coroutine_threadsafe(work, loop)
+
+
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
     """Run blocking work in a thread of its own and return what it returns.
 
     A daemon thread, unlike those of `asyncio.to_thread`: a window that is closed waits for no server's time-out.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
+    done = loop.create_future()
 
     def settle(result: T | None, error: BaseException | None) -> None:
         if not done.done():
-            done.set_exception(error) if error else done.set_result(result)  # type: ignore[arg-type]
+            done.set_exception(error) if error else done.set_result(result)
 
     def run() -> None:
         result: T | None = None
@@ -209,4 +249,5 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
             loop.call_soon_threadsafe(settle, result, failed)
 
     threading.Thread(target=run, daemon=True).start()
-    return await done
+    result: T = await done
+    return result

@@ -14,15 +14,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from desk import Desk
 from rfb import PipeStream, Screen
+from ways import until
 
 ROOT = Path(__file__).parents[2]
 SOCKETS = Path("/tmp/.X11-unix")
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "desktop" in Path(str(item.path)).parts:
-            item.add_marker("docker")
 
 
 def labctl(*argv, **env):
@@ -50,7 +45,7 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab():
+def lab(images):
     name = f"test-gui-{uuid.uuid4().hex[:6]}"
     try:
         up = json.loads(labctl("up", "gui-demo", "--lab", name, "--json"))
@@ -117,7 +112,9 @@ class UserDisplay:
 
 @pytest.fixture(scope="session")
 def display(lab, tmp_path_factory):
-    SOCKETS.mkdir(mode=0o777, exist_ok=True)
+    if not SOCKETS.exists():
+        SOCKETS.mkdir()
+        SOCKETS.chmod(0o1777)  # as X servers make it: everybody's, whatever the umask here
     image = subprocess.run(
         ["docker", "inspect", "-f", "{{.Image}}", lab.hosts["desktop"]], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -125,6 +122,15 @@ def display(lab, tmp_path_factory):
     yield shown
     shown.close()
     assert not _answers(SOCKETS / f"X{shown.number}")
+
+
+@pytest.fixture
+def screen(display):
+    """The user's display, empty to begin with."""
+    seen = display.look()
+    until(lambda: seen.colours() < 4, "the last test's window to go")
+    yield seen
+    seen.close()
 
 
 def _answers(path):

@@ -159,15 +159,17 @@ class Desk:
         self.screen.key("Alt", str(number))
 
     def choose_row(self, table_cell):
-        """Click the row of a table whose first cell that is."""
-        for widget in self.tree():
-            rows = widget.get("rows", ())
-            if widget["mapped"] and table_cell in [row[0] for row in rows]:
-                number = [row[0] for row in rows].index(table_cell)
-                x, y, width, height = widget["boxes"][number]
-                self.screen.click(widget["x"] + x + min(width, 60) // 2, widget["y"] + y + height // 2)
-                return
-        raise AssertionError(f"no row {table_cell}")
+        """Wait for the row of a table whose first cell that is, and click it."""
+
+        def place():
+            for widget in self.tree():
+                cells = [row[0] for row in widget.get("rows", ())]
+                if widget["mapped"] and table_cell in cells and (box := widget["boxes"][cells.index(table_cell)]):
+                    x, y, width, height = box
+                    return widget["x"] + x + min(width, 60) // 2, widget["y"] + y + height // 2
+            return None
+
+        self.screen.click(*self.wait(place, f"row {table_cell}"))
 
     def picture(self):
         time.sleep(0.25)  # what was folded last is drawn within 15 ms; the pointer's shadow and the cursor settle

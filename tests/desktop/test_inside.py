@@ -34,7 +34,7 @@ def test_the_widgets_in_process(lab, capfd):
         ["docker", "exec", "-e", "PYTHONPATH=/home/lab/site:/app", "-w", "/home/lab/site", container,
          "python3", "-m", "services.desktop.screen", "--no-wait", "--folder", "/run/labctl/inside", "--number", "190", "--",
          "python3", "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "check_widgets.py"],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 30

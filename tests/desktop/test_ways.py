@@ -7,15 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 
 import pytest
 from browser import Browser
 from conftest import ROOT
+from ways import count_lines, gui, until, windows
 
+from labctl.gui.agent import new_cookie, start_agent
 from labctl.gui.display import Session, own_cookie, parse_display
-from labctl.gui.relay import Relay, run_agent
+from labctl.gui.relay import Relay, carry_for
 
 # Asks the X server for a picture of the whole screen, as a spy would: prints `denied` with the error's number, or how much came.
 SPY = r"""
@@ -41,60 +41,6 @@ conn.sendall(struct.pack("<BBHIhhHHI", 73, 2, 5, root, 0, 0, 100, 100, 0xFFFFFFF
 reply = read(32)
 print("denied", reply[1]) if reply[0] == 0 else print("octets", 4 * struct.unpack_from("<I", reply, 4)[0])
 """
-
-
-@contextmanager
-def gui(lab, *options, env=None):
-    """Run `labctl gui`; in the end Ctrl-C, which has to close the window."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "labctl", "gui", "--lab", lab.name, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env={name: value for name, value in os.environ.items() if name != "DISPLAY"} | (env or {}), start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise
-
-
-def windows(lab):
-    """Return the programs of the desktop host that show a window, or help to."""
-    argv = ["docker", "exec", lab.hosts["desktop"], "ps", "-eo", "args="]
-    found = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
-    return [line for line in found if re.search(r"services\.desktop|Xtigervnc|sshd", line)]
-
-
-def until(condition, what, patience=25.0):
-    deadline = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {patience} s for {what}"
-        time.sleep(0.05)
-    return found
-
-
-def count_lines(process, pattern):
-    """Read what labctl says until a line matches."""
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if re.search(pattern, line):
-            return line
-    raise AssertionError(f"never said {pattern}: {said}")
-
-
-@pytest.fixture
-def screen(display):
-    """The user's display, empty to begin with."""
-    seen = display.look()
-    until(lambda: seen.colours() < 4, "the last test's window to go")
-    yield seen
-    seen.close()
 
 
 class TestOnTheDisplay:
@@ -136,10 +82,11 @@ class TestTrust:
     def spy(self, lab, display, cookie):
         import asyncio
 
-        relay = Relay(parse_display(display.text), cookie)
+        relay = Relay(parse_display(display.text), cookie, new_cookie())
         order = {"argv": ["python3", "-c", SPY], "relay": True, "cookie": relay.fake.hex(), "display": ""}
         prefix = ["docker", "exec", "-i", lab.hosts["desktop"]]
-        code = asyncio.run(run_agent(prefix, order, relay, lambda: None))
+        with start_agent(prefix, order) as agent:
+            code = asyncio.run(carry_for(agent, relay))
         assert code == 0
         return relay.counts
 
@@ -185,13 +132,13 @@ class TestInWords:
         assert "DISPLAY is not set" in done.stderr
         assert "--via web" in done.stderr
 
-    def test_the_classic_commands_work_when_typed(self, lab, display, screen, tmp_path):
+    @pytest.mark.parametrize("part", ["# ssh -X", "# The X socket"])
+    def test_the_classic_commands_work_when_typed(self, lab, display, screen, tmp_path, part):
         done = subprocess.run(
-            [sys.executable, "-m", "labctl", "gui", "--lab", lab.name, "--via", "ssh", "--print-command"], cwd=ROOT, capture_output=True,
+            [sys.executable, "-m", "labctl", "gui", "--lab", lab.name, "--via", "relay", "--print-command"], cwd=ROOT, capture_output=True,
             text=True, env=os.environ | display.env, check=True,
         )  # fmt: skip
-        script = done.stdout.partition("# The X socket")[0]
-        assert "ssh -X" in script
+        (script,) = (half for half in re.split("(?m)^(?=# )", done.stdout) if half.startswith(part))
         typed = subprocess.Popen(
             ["sh", "-c", script],
             cwd=tmp_path,
@@ -203,7 +150,7 @@ class TestInWords:
             until(lambda: screen.colours() > 8, "the window")
         finally:
             os.killpg(typed.pid, signal.SIGTERM)
-            typed.wait(10)
+            typed.wait(20)
             lab.exec("desktop", "rm", "-rf", "/run/labctl/keys")
 
     def test_doctor_tells_of_each_condition(self, display):

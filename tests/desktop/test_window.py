@@ -1,5 +1,8 @@
 """The window as its user has it: keys and clicks by VNC, what is shown by the probe; the servers are the lab's."""
 
+import json
+import os
+import re
 import subprocess
 import time
 
@@ -120,9 +123,27 @@ class TestFiles:
         window.sees("resumed at")
         window.sees("as on the server")
 
+    def test_a_broken_upload_is_resumed_where_it_ended(self, desk, lab):
+        make = "head -c 20000000 /dev/zero > large.bin"
+        lab.exec(
+            "client",
+            "sh",
+            "-c",
+            f"cd /home/lab && {make} && timeout 3 lab file put --rate 2m file-server large.bin",
+            check=False,
+        )
+        lab.exec("desktop", "sh", "-c", f"cd /home/lab/downloads && {make}")
+        window = desk("--tab", "files")
+        window.press("upload")
+        window.sees("File name:")
+        window.screen.type("/home/lab/downloads/large.bin\n")
+        window.sees("large.bin is on file-server: 20.0 MB, resumed at ", patience=60)
+        lab.exec("desktop", "rm", "/home/lab/downloads/large.bin")
+
 
 class TestWeb:
     def test_source_then_picture(self, desk, lab):
+        lab.exec("desktop", "rm", "-f", "/home/lab/downloads/picture.png")  # of another test
         window = desk("--tab", "web")
         window.press("source")
         window.sees("<!doctype html>", patience=20)
@@ -143,6 +164,15 @@ class TestHosts:
         assert set(lab.hosts) - {"desktop"} <= set(rows)
         assert all("reachable" in row[2] for row in rows.values())
         assert lab.exec("client", "getent", "ahostsv4", "tcp-server").split()[0] in rows["tcp-server"][1]
+
+    def test_a_host_that_does_not_answer(self, desk, lab):
+        subprocess.run(["docker", "pause", lab.hosts["udp-server"]], check=True, capture_output=True)
+        try:
+            window = desk("--tab", "hosts")
+            window.sees("no datagram is answered")
+            window.sees("✗ unreachable")
+        finally:
+            subprocess.run(["docker", "unpause", lab.hosts["udp-server"]], check=True, capture_output=True)
 
 
 class TestKeysAndLook:
@@ -169,14 +199,33 @@ class TestKeysAndLook:
 
     @pytest.mark.parametrize(("size", "scale"), [((640, 440), "1"), ((800, 600), "1"), ((1600, 1200), "2")])
     def test_nothing_is_clipped(self, desk, size, scale):
-        """Every widget that is shown lies inside the window's own area."""
+        """Every widget that is shown lies inside the window's own area; or its tab scrolls, in the smallest window alone."""
         window = desk("--scale", scale, size="{}x{}".format(*size))
-        for number in range(1, 9):
+        for number, page in enumerate(PAGES, start=1):
             window.tab(number)
-            window.wait(lambda: f".{PAGES[number - 1]}." in window.shown() or None, "the tab")  # noqa: B023 - called at once
-            for widget in window.tree():
-                if widget["mapped"] and widget["class"] in CONTROLS:
+            window.wait(lambda: f".{page}." in window.shown() or None, "the tab")  # noqa: B023 - called at once
+            shown = [widget for widget in window.tree() if widget["mapped"]]
+            scrolls = any(re.fullmatch(rf".*\.{page}\.!scrollbar\d*", widget["path"]) for widget in shown)
+            assert not scrolls or size[0] < 800, page
+            for widget in shown:
+                if widget["class"] in CONTROLS and not scrolls:
                     right, bottom = widget["x"] + widget["width"], widget["y"] + widget["height"]
                     assert right <= size[0], widget
                     assert bottom <= size[1], widget
                     assert widget["height"] > 15, widget
+
+
+class TestImage:
+    def test_it_takes_at_most_130_mb_beyond_what_it_shares_with_the_others(self, images):
+        """`udp-server` is the shared base and a few kB of its own; a layer that both have is stored once."""
+
+        def inspect(name):
+            image = f"{os.environ.get('LAB_IMAGES', 'labctl')}/{name}"
+            done = subprocess.run(["docker", "image", "inspect", image], check=True, capture_output=True, timeout=60)
+            (facts,) = json.loads(done.stdout)
+            return facts
+
+        desktop, base = inspect("desktop"), inspect("udp-server")
+        layers, known = desktop["RootFS"]["Layers"], base["RootFS"]["Layers"]
+        assert layers[: len(known) - 3] == known[:-3]  # its own three: what servers share, and itself
+        assert 20e6 < desktop["Size"] - base["Size"] < 130e6

@@ -1,7 +1,7 @@
-"""Button: a hello callback with a message box; options changed at run time; flash and invoke."""
+"""Button: a hello callback with a message box; flash and invoke; every option, changed at run time."""
 
 import tkinter as tk
-from tkinter import messagebox
+from tkinter import messagebox, ttk
 
 
 def build(parent):
@@ -40,6 +40,30 @@ def build(parent):
         tk.Button(
             frame, text=relief, relief=relief, borderwidth=3, command=lambda r=relief: options.configure(relief=r)
         ).grid(row=2 + column // 3, column=column % 3, sticky="ew", padx=2, pady=2)
+
+    # keys() tells all options; a value that Tk does not take is told in its own words
+    chosen, value = tk.StringVar(frame), tk.StringVar(frame)
+
+    def read(*_):
+        value.set(str(options.cget(chosen.get())))
+
+    def write(*_):
+        try:
+            options.configure({chosen.get(): value.get()})
+        except tk.TclError as error:
+            print(error)
+
+    row = tk.Frame(frame)
+    row.grid(row=5, column=0, columnspan=3, sticky="ew", pady=6)
+    names = ttk.Combobox(row, textvariable=chosen, values=options.keys(), width=12, state="readonly")
+    names.bind("<<ComboboxSelected>>", read)
+    names.pack(side="left")
+    entry = tk.Entry(row, textvariable=value, width=8)
+    entry.bind("<Return>", write)
+    entry.pack(side="left", fill="x", expand=True, padx=4)
+    tk.Button(row, text="set", padx=6, command=write).pack(side="left")
+    chosen.set("justify")
+    read()
 
     def toggle():
         now = str(options["state"])  # an option is read like an item of a dictionary

@@ -4,11 +4,14 @@ import tkinter as tk
 from collections.abc import Callable
 from pathlib import Path
 from tkinter import ttk
+from typing import TYPE_CHECKING
 
-from services.desktop.model import FormError, Model, Topic, read_host, read_port
+from services.desktop.model import FormError, Model, Topic, in_octets, read_host, read_port
 from services.desktop.parts import Activity, Pane
 from services.desktop.style import Look
-from services.desktop.worker import Work, Worker
+
+if TYPE_CHECKING:
+    from services.desktop.worker import Work, Worker
 
 
 class Desk:
@@ -16,13 +19,17 @@ class Desk:
 
     Args:
         downloads: folder for what is fetched.
+        confirm: asks the user a question, by its title and text; True is yes.
     """
 
-    def __init__(self, model: Model, worker: Worker, look: Look, downloads: Path) -> None:
+    def __init__(
+        self, model: Model, worker: "Worker", look: Look, downloads: Path, confirm: Callable[[str, str], bool]
+    ) -> None:
         self.model = model
         self.worker = worker
         self.look = look
         self.downloads = downloads
+        self.confirm = confirm
 
 
 class Tab(ttk.Frame):
@@ -99,7 +106,14 @@ class Tab(ttk.Frame):
             if topic in self.activities:
                 self.activities[topic].draw(shown)
 
-    def start(self, topic: str, what: str, work: Work, place: str = "") -> None:
+    def may_write(self, path: Path) -> bool:
+        """Tell whether a file may be written: it is not there, or the user agrees to its replacement."""
+        if not path.exists():
+            return True
+        size = in_octets(path.stat().st_size)
+        return self.desk.confirm("Replace", f"`{path.name}` is in {path.parent} already ({size}). Replace it?")
+
+    def start(self, topic: str, what: str, work: "Work", place: str = "") -> None:
         """Start a job."""
         self.desk.worker.start(topic, what, work, place)
 

@@ -88,6 +88,8 @@ class FtpTab(Tab):
             if item.kind == "folder":
                 raise FormError(f"`{item.title}` is a folder: open it by a double click")
             account, where = self._account()
+            if not self.may_write(self.desk.downloads / classic.local_name(item.place)):
+                return
             work = classic.ftp_get(account, item.place, self.desk.downloads)
             self.start("ftp", f"Download of {item.title}", work, where)
 
@@ -368,9 +370,17 @@ class ClassicTab(Tab):
     def build(self) -> None:
         """Make the widgets."""
         self.configure(padding=(0, self.px(6), 0, 0))
-        book = ttk.Notebook(self, name="book")
-        book.pack(fill="both", expand=True)
-        for title, kind in (("FTP", FtpTab), ("News", NewsTab), ("Telnet", TelnetTab), ("Gopher", GopherTab)):
-            part: Tab = kind(book, self.desk)
+        self.book = ttk.Notebook(self, name="book")
+        self.book.pack(fill="both", expand=True)
+        self.titles = ("FTP", "News", "Telnet", "Gopher")
+        kinds: tuple[type[Tab], ...] = (FtpTab, NewsTab, TelnetTab, GopherTab)
+        for title, kind in zip(self.titles, kinds, strict=True):
+            part = kind(self.book, self.desk)
             self.parts.append(part)
-            book.add(part, text=title)
+            self.book.add(part, text=title)
+
+    def part(self, title: str) -> Tab:
+        """Show the tab of a protocol and return it."""
+        part = self.parts[self.titles.index(title)]
+        self.book.select(part)
+        return part

@@ -3,7 +3,7 @@
 import time
 import tkinter as tk
 from pathlib import Path
-from tkinter import filedialog, messagebox, ttk
+from tkinter import filedialog, ttk
 
 from services.desktop.model import FormError, Topic, in_octets
 from services.desktop.parts import Console, Table, field
@@ -56,13 +56,17 @@ class FilesTab(Tab):
 
         self.attempt("files", go)
 
-    def download(self) -> None:
-        """Fetch the chosen file."""
+    def download(self, name: str = "") -> None:
+        """Fetch a file, by default the chosen one."""
+        if name:
+            self.table.choose(name)
 
         def go() -> None:
             host, port, where = place(self.host, self.port)
             name = self._chosen()
             path = self.desk.downloads / name.replace("/", "_")
+            if not self.may_write(path):
+                return
             work = files.download(host, port, name, path, resume=self.resume.get())
             self.start("files", f"Download of {name}", work, where)
 
@@ -90,7 +94,7 @@ class FilesTab(Tab):
         def go() -> None:
             host, port, where = place(self.host, self.port)
             name = self._chosen()
-            if messagebox.askokcancel("Delete", f"Delete `{name}` on {host}?", parent=self):
+            if self.desk.confirm("Delete", f"Delete `{name}` on {host}?"):
                 self.start("files", f"Deleting {name}", files.delete(host, port, name), where)
 
         self.attempt("files", go)

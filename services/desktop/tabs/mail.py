@@ -4,7 +4,7 @@ import tkinter as tk
 from tkinter import ttk
 
 from services.desktop.model import FormError, Topic, read_text
-from services.desktop.parts import Console, Pane, Table, field
+from services.desktop.parts import Console, Pane, Table, field, leave_by_tab
 from services.desktop.style import Look
 from services.desktop.tabs.base import Tab, place
 from services.desktop.work import mail
@@ -36,6 +36,7 @@ class ComposeTab(Tab):
             entry.grid(row=number, column=1, sticky="ew", pady=(0, self.px(5)))
         self.body = tk.Text(self, height=3, width=20, wrap="word", name="body", undo=True)
         self.body.pack(fill="both", expand=True)
+        leave_by_tab(self.body)
         self.body.bind("<Control-Return>", lambda _event: self.hand_over())
         row = ttk.Frame(self)
         row.pack(fill="x", pady=self.px(6))
@@ -127,6 +128,12 @@ class InboxTab(Tab):
             self.start("inbox", f"Mailbox of {box.user}", mail.inbox(box), where)
 
         self.attempt("inbox", go)
+
+    def choose_last(self) -> None:
+        """Choose the newest message: it is fetched."""
+        rows = self.table.tree.get_children()
+        if rows:
+            self.table.choose(rows[-1])
 
     def read(self) -> None:
         """Fetch the chosen message."""

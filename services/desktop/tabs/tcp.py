@@ -1,12 +1,17 @@
 """TCP: the greeting, the echo, and the chat, which stays open and speaks both ways."""
 
 from tkinter import ttk
+from typing import TYPE_CHECKING
 
 from services.desktop.model import Topic, read_text
 from services.desktop.parts import Console, field
 from services.desktop.tabs.base import Tab, place
-from services.desktop.work import small
-from services.tcp.protocol import PORTS
+
+if TYPE_CHECKING:
+    from services.desktop.work.small import Chat
+
+# services.tcp.protocol has them too, and takes as long to import as all else here
+PORTS = {"greeting": 12345, "chat": 12346, "echo": 7}
 
 
 class TcpTab(Tab):
@@ -16,7 +21,7 @@ class TcpTab(Tab):
 
     def build(self) -> None:
         """Make the widgets."""
-        self.talk: small.Chat | None = None
+        self.talk: Chat | None = None
         self.host = self.text(self.desk.model.host("tcp-server"))
         self.port = self.text(str(PORTS["greeting"]))
         self.echo_port = self.text(str(PORTS["echo"]))
@@ -63,6 +68,8 @@ class TcpTab(Tab):
         """Connect, and read what the server says."""
 
         def go() -> None:
+            from services.desktop.work import small
+
             host, port, where = place(self.host, self.port)
             self.start("tcp", f"Greeting from {where}", small.greet(host, port), where)
 
@@ -72,6 +79,8 @@ class TcpTab(Tab):
         """Send the text, and compare what comes back."""
 
         def go() -> None:
+            from services.desktop.work import small
+
             host, port, where = place(self.host, self.echo_port)
             text = read_text(self.message.get(), "a text to send")
             self.start("tcp", f"Echo by {where}", small.echo(host, port, text), where)
@@ -88,6 +97,8 @@ class TcpTab(Tab):
             return
 
         def go() -> None:
+            from services.desktop.work import small
+
             host, port, where = place(self.host, self.chat_port)
             self.talk = small.Chat(host, port, self.name.get().strip())
             self.start("chat", f"In the chat of {where}", self.talk.work, where)
@@ -95,9 +106,9 @@ class TcpTab(Tab):
 
         self.attempt("chat", go)
 
-    def say(self) -> None:
-        """Say the line."""
-        text = self.line.get()
+    def say(self, text: str = "") -> None:
+        """Say the line; or a text that is none of it."""
+        text = text or self.line.get()
         if self.talk and text.strip() and self.desk.model.topics["chat"].busy:
             self.desk.worker.call(self.talk.say, text)
             self.line.set("")

@@ -2,9 +2,11 @@
 
 import tkinter as tk
 from tkinter import ttk
+from urllib.parse import urljoin
 
+from services.client.errors import ClientError
 from services.client.web_client import Page
-from services.desktop.model import Topic, read_text
+from services.desktop.model import FormError, Topic, read_text
 from services.desktop.parts import Pane, field
 from services.desktop.tabs.base import Tab
 from services.desktop.work import web
@@ -56,11 +58,19 @@ class WebTab(Tab):
 
         self.attempt("web", go)
 
-    def download(self) -> None:
-        """Save what is at the address; a picture is shown."""
+    def download(self, path: str = "") -> None:
+        """Save what is at the address, or at another path of its server; a picture is shown."""
+        if path:
+            self.address.set(urljoin(self.address.get(), path))
 
         def go() -> None:
             url = self._url()
+            try:
+                name = web.file_name(url)
+            except ClientError as error:
+                raise FormError(str(error)) from error
+            if not self.may_write(self.desk.downloads / name):
+                return
             self.start("web", f"Download of {url}", web.download(url, self.desk.downloads), url)
 
         self.attempt("web", go)

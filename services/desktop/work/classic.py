@@ -84,13 +84,19 @@ def ftp_list(account: Account, path: str) -> Work:
     return lambda job: in_thread(_ftp_told(ask), job)
 
 
+def local_name(path: str) -> str:
+    """Return the name that a server's file gets here."""
+    return PurePosixPath(path).name
+
+
 def ftp_get(account: Account, path: str, folder: Path) -> Work:
-    """Return the job that fetches a file into a folder."""
+    """Return the job that fetches a file into a folder: into `NAME.part` first, which takes its name when it is whole."""
 
     def fetch(job: Job) -> str:
-        local = folder / PurePosixPath(path).name
+        local = folder / local_name(path)
+        part = local.with_name(local.name + ".part")
         done = 0
-        with _ftp(account, job) as ftp, local.open("wb") as file:
+        with _ftp(account, job) as ftp, part.open("wb") as file:
             ftp.voidcmd("TYPE I")
             total = ftp.size(path)
 
@@ -101,6 +107,7 @@ def ftp_get(account: Account, path: str, folder: Path) -> Work:
                 job.progress(done, total)
 
             job.say("received", ftp.retrbinary(f"RETR {path}", take))
+        part.replace(local)
         return f"{local}: {in_octets(done)}"
 
     return lambda job: in_thread(_ftp_told(fetch), job)

@@ -19,7 +19,7 @@ FLOOD = 10_000  # messages a second
 
 @pytest.fixture
 def root():
-    made = tk.Tk(className="Labctl")
+    made = style.open_root()
     made.geometry("900x660")
     yield made
     with suppress(tk.TclError):  # a test has closed it
@@ -128,6 +128,98 @@ class TestTabs:
         silent.close()
 
 
+CONTROLS = {"TButton", "TEntry", "TCombobox", "TCheckbutton", "Treeview", "Text", "Listbox", "Entry", "Button"}
+
+
+def controls(widget):
+    """Yield all fields, buttons, lists and texts that are on the screen."""
+    for child in widget.winfo_children():
+        if child.winfo_viewable():
+            takes = child.winfo_class() in CONTROLS
+            if takes and "disabled" not in (child.state() if hasattr(child, "state") else ()):
+                yield child
+            yield from controls(child)
+
+
+class TestKeyboard:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_tab_alone_reaches_every_control_and_none_traps_it(self, root, window, page):
+        tab = window.select(page.name)
+        root.update()
+        wanted = set(controls(tab))
+        assert len(wanted) > 1  # the hosts' list and its button
+        root.focus_force()
+        pump(root, lambda: root.focus_get() is not None)
+        seen, at, steps = set(), root.focus_get(), 0
+        while not wanted <= seen:
+            steps += 1
+            assert steps < 120, wanted - seen
+            code = page.name == "widgets" and at is tab.code.text
+            at.event_generate("<Shift-Tab>" if code else "<Tab>")  # in the code Tab indents
+            root.update()
+            assert root.focus_get() is not at, at
+            if code:
+                at.tk_focusNext().focus_force()
+                root.update()
+            at = root.focus_get()
+            seen.add(at)
+
+    def test_return_presses_the_button_that_has_the_focus(self, root, window):
+        tab = window.select("tcp")
+        pressed = []
+        tab.join_button.configure(command=lambda: pressed.append(1))
+        tab.join_button.focus_force()
+        root.update()
+        tab.join_button.event_generate("<Return>")
+        assert pressed == [1]
+
+    def test_the_focus_is_seen(self, root, window):
+        """Its border has the accent's colour, in fields and on buttons."""
+        accent = window.desk.look.palette["accent"]
+        for kind in ("TButton", "TEntry", "TCombobox"):
+            assert style.ttk.Style(root).lookup(kind, "bordercolor", ["focus"]) == accent
+
+    def test_dead_keys_work_once_the_window_is_drawn(self, root, window):
+        pump(root, lambda: root.tk.call("tk", "useinputmethods"))
+
+
+class TestSmallWindows:
+    def test_a_tab_is_scrolled_and_what_gets_the_focus_comes_into_view(self, root, window):
+        tab = window.select("tcp")
+        window.book.pack_forget()  # the screen's manager makes every window as large as the screen
+        window.book.place(x=0, y=60, width=400, height=240)
+        page = window.page("tcp")
+        pump(root, lambda: page.bars.get("y") and page.bars["y"].winfo_ismapped() and page.bars["x"].winfo_ismapped())
+        for widget in (tab.say_button, tab.entry, tab.greet_button, tab.join_button):
+            widget.focus_force()
+            pump(root, lambda: root.focus_get() is not None)
+            root.update()
+            if widget.instate(["!disabled"]):
+                top, bottom = widget.winfo_rooty(), widget.winfo_rooty() + widget.winfo_height()
+                assert page.winfo_rooty() <= top and bottom <= page.winfo_rooty() + page.winfo_height(), widget
+        window.book.place(width=1000, height=640)
+        pump(root, lambda: not page.bars["y"].winfo_ismapped() and not page.bars["x"].winfo_ismapped())
+
+
+class TestReplacing:
+    """A file that is there is replaced only where the user agrees."""
+
+    @pytest.mark.parametrize("page", ["files", "web"])
+    def test_no_means_no(self, root, window, page, monkeypatch):
+        asked = []
+        window.desk.confirm = lambda _title, question: asked.append(question)
+        (window.desk.downloads / "picture.png").write_bytes(b"mine")
+        tab = window.select(page)
+        monkeypatch.setattr(tab, "start", lambda *_: pytest.fail("it was started"))
+        if page == "files":
+            tab.table.show([("picture.png", ("picture.png", "", ""))])
+            tab.download("picture.png")
+        else:
+            tab.download("/picture.png")
+        assert "`picture.png` is in" in asked[0]
+        assert "(4 B). Replace it?" in asked[0]
+
+
 class TestFlood:
     def test_a_click_is_answered_within_100_ms_at_10000_messages_a_second(self, root, window):
         def flood(conn, stopped):
@@ -173,6 +265,30 @@ class TestLessons:
         assert tab.live is not None, tab.events.text.get("1.0", "end")
         assert "error" not in tab.events.text.get("1.0", "end")
         assert tab.code.text.get("1.0", "end-1c") == lesson.code
+
+    def test_every_option_of_a_button_can_be_set(self, root, window):
+        tab = window.select("widgets")
+        tab.choose("button")
+        row = next(child for child in tab.live.winfo_children() if child.winfo_class() == "Frame")
+        widgets = {child.winfo_class(): child for child in row.winfo_children()}
+        names, value = widgets["TCombobox"], widgets["Entry"]
+        button = next(
+            child
+            for child in tab.live.winfo_children()
+            if child.winfo_class() == "Button" and child["text"] == "look at me"
+        )
+        assert set(names["values"]) == set(button.keys())
+        names.set("text")
+        names.event_generate("<<ComboboxSelected>>")
+        root.update()
+        assert value.get() == "look at me"
+        value.delete(0, "end")
+        value.insert(0, "mended")
+        widgets["Button"].invoke()
+        assert button["text"] == "mended"
+        names.set("relief")
+        widgets["Button"].invoke()
+        assert 'bad relief "mended"' in tab.events.text.get("1.0", "end")
 
     def test_the_buttons_callback_opens_a_box(self, root, window, monkeypatch):
         shown = []
@@ -233,7 +349,8 @@ class TestLessons:
 
 
 class TestScale:
-    def test_the_displays_own_density_counts(self, monkeypatch):
-        monkeypatch.setattr(tk.Tk, "option_get", lambda *_: "192")
-        assert style.find_scale(None) == 2.0
-        assert style.find_scale(1.5) == 1.5
+    def test_the_displays_own_density_counts(self, root):
+        root.option_add("Xft.dpi", "192")  # as the display's resources would say it
+        assert style.find_scale(root, None) == 2.0
+        assert root.tk.call("tk", "appname").startswith("labctl")
+        assert style.find_scale(root, 1.5) == 1.5
