@@ -19,7 +19,7 @@ class ReaderGoneError(Exception):
 
 
 HINTS = {
-    errno.ECONNREFUSED: ("the connection was refused: the host is there, nobody listens on that port", "`ss -ltn` there shows who does"),
+    errno.ECONNREFUSED: ("the connection was refused: the host is there, nobody listens on that port", "`ss -ltun` there shows who does"),
     errno.ECONNRESET: ("the connection was reset by the peer", "it closed while octets were still under way"),
     errno.EHOSTUNREACH: ("no such host on the network: nobody answered its ARP request", "is the host up?"),
     errno.ENETUNREACH: ("there is no route to that network", "a lab's hosts reach the lab's hosts, and nothing else"),

@@ -12,7 +12,6 @@ LAB_MAIL_PASSWORD, what the lab's servers hand out (/handouts/mail.json), a prom
 """
 TIMEOUT = 30.0  # seconds for each answer; a relay may sync its disk before it says 250
 MEMORY = 448 << 20  # octets
-HANDOUT = "/handouts/mail.json"
 
 
 def main(argv: list[str]) -> int:

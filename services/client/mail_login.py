@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.client.errors import ClientError
-from services.client.mail import HANDOUT
 
+HANDOUT = Path("/handouts/mail.json")  # where a lab's mail server leaves its users' passwords
 POLL = 0.25  # seconds between two looks into a mailbox
 T = TypeVar("T")
 
 
-def find_password(options: argparse.Namespace, handout: Path | None = None) -> str:
+def find_password(options: argparse.Namespace, handout: Path = HANDOUT) -> str:
     """Return the user's password; see the help of `lab mail` for where it is looked for.
 
     Raises:
@@ -29,7 +29,7 @@ def find_password(options: argparse.Namespace, handout: Path | None = None) -> s
             return str(options.password)
         if from_variable := os.environ.get("LAB_MAIL_PASSWORD"):
             return from_variable
-        if handed := _handed_out(handout or Path(HANDOUT), options.user):
+        if handed := _handed_out(handout, options.user):
             return handed
     if not sys.stdin.isatty():
         raise ClientError(f"no password for {options.user}", "LAB_MAIL_PASSWORD=… or --password gives one")

@@ -144,7 +144,7 @@ PROTOCOLS = (
         "httplib became http.client, urllib2 became urllib.request in 3.0",
         "web-server",
         "web",
-        "web-demo",
+        "web-demo, web-503",
         "RFC 9110, RFC 9112",
     ),
     Protocol(
@@ -183,7 +183,7 @@ PROTOCOLS = (
         "smtpd is gone since 3.12: aiosmtpd instead",
         "smtp-relay",
         "mail",
-        "mail-demo, mail-outage, mail-bounce, mail-starttls",
+        "mail-demo, mail-outage, mail-bounce, mail-greylist, mail-starttls",
         "RFC 5321, RFC 1870, RFC 2920, RFC 3030, RFC 3207, RFC 6152, RFC 6531; reports by RFC 3464",
     ),
     Protocol(
@@ -195,7 +195,7 @@ PROTOCOLS = (
         UNCHANGED,
         "mail-server",
         "mail",
-        "mail-demo, mail-outage",
+        "mail-demo, mail-outage, mail-greylist",
         "RFC 2033",
     ),
     Protocol(

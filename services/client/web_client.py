@@ -150,7 +150,7 @@ class WebClient:
         pace, done = Pace(self._rate), 0
         told = page.header("Content-Length")
         total = before + int(told) if told.isdecimal() else None
-        while data := reply.read(min(CHUNK, pace.portion)):
+        while data := reply.read1(min(CHUNK, pace.portion)):  # what has come, though the rest may never
             sink(data)
             done += len(data)
             progress(before + done, total)

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     config = Config(ports=ports, operator=operator, limits=read_limits(options), **hosts)
     log = Log(options.log_format)
     server = TcpServer(config, log)
-    return run_service("tcp-server", log, server.start, server.stop)
+    return run_service("tcp-server", log, server.start, server.stop, anew=lambda: TcpServer(config, log))
 
 
 if __name__ == "__main__":

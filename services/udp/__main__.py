@@ -36,8 +36,9 @@ def main(argv: list[str]) -> int:
         parser.error(str(error))
     hosts = {"hosts": tuple(options.host)} if options.host else {}
     log = Log(options.log_format)
-    server = UdpServer(Config(ports=ports, **hosts), log)
-    return run_service("udp-server", log, server.start, server.stop)
+    config = Config(ports=ports, **hosts)
+    server = UdpServer(config, log)
+    return run_service("udp-server", log, server.start, server.stop, anew=lambda: UdpServer(config, log))
 
 
 if __name__ == "__main__":
