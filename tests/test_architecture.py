@@ -1,6 +1,7 @@
 """Who may import whom, as data; each file is read with `ast` and held against it. Imports are absolute and go one way."""
 
 import ast
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 PURE_STDLIB = {
     "abc", "base64", "bisect", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum", "functools", "gc", "hashlib",
-    "html", "ipaddress", "itertools", "json", "math", "re", "string", "struct", "time", "typing", "unicodedata", "urllib.parse",
-    "xml.sax.saxutils", "zlib",
+    "html", "ipaddress", "itertools", "json", "math", "re", "shlex", "string", "struct", "time", "typing", "unicodedata", "urllib.parse",
+    "xml.etree", "xml.sax.saxutils", "zlib",
 }  # fmt: skip
 CORES = "services.*.protocol"
 
@@ -28,6 +29,13 @@ RULES = [
         (f"services/smtp_relay/{name}.py", ["services.smtp_relay", "services.wire"], [], True)
         for name in ("backoff", "client", "commands", "envelope", "grammar", "header", "report", "text")
     ],
+    # readers of what crossed: they use the tables and cores of the servers, and no server knows them
+    (
+        "services/dialogue/*.py",
+        ["services.dialogue", "services.wire", CORES, "services.smtp_relay.commands", "services.file.grammar"],
+        [],
+        True,
+    ),
     ("services/runtime/*.py", ["services.runtime", "services.wire"], ["uvloop"], False),
     ("services/tcp/*.py", ["services.tcp", "services.wire", "services.runtime"], [], False),
     ("services/udp/*.py", ["services.udp", "services.wire", "services.runtime"], [], False),
@@ -36,7 +44,12 @@ RULES = [
     ("services/web/*.py", [], [], False),
     ("services/tools/*.py", ["services.tools"], [], False),
     *[(f"services/tools/shaper/{name}.py", ["services.tools.shaper"], [], True) for name in ("frames", "rules")],
-    ("services/tools/shaper/*.py", ["services.tools.shaper"], [], False),
+    ("services/tools/shaper/*.py", ["services.tools"], [], False),
+    *[
+        (f"services/tools/proxy/{name}.py", ["services.tools.proxy"], [], True)
+        for name in ("conversation", "http", "imap", "lines")
+    ],
+    ("services/tools/proxy/*.py", ["services.tools"], [], False),
     ("services/smtp_relay/*.py", ["services.smtp_relay", "services.wire", "services.runtime"], ["yaml"], False),
     ("services/mail/*.py", ["services.mail"], [], False),
     ("services/client/**/*.py", ["services.client", "services.wire", CORES, "services.tcp.chat", "services.file.grammar"], [], False),
@@ -58,7 +71,8 @@ RULES = [
     ("labctl/progress.py", [], [], True),
     ("labctl/words.py", [], [], True),
     ("labctl/paths.py", [], [], False),
-    ("labctl/wire/*.py", ["labctl.wire", CORES], [], True),
+    ("labctl/cores.py", ["labctl.paths"], [], False),
+    ("labctl/wire/*.py", ["labctl.wire", "labctl.cores", "services.dialogue"], [], True),
     ("labctl/provision/*.py", ["labctl.provision", "labctl.errors", "labctl.progress"], [], False),
     ("labctl/gui/*.py", ["labctl.gui", "labctl.errors"], [], False),
     ("labctl/faults/*.py", ["labctl.faults", "labctl.words"], [], True),
@@ -86,7 +100,8 @@ RULES = [
     ("labctl/grade/words.py", [], [], True),
     (
         "labctl/grade/*.py",
-        ["labctl.grade", "labctl.testing", "labctl.commands", "labctl.engine", "labctl.errors", "labctl.scenario"],
+        ["labctl.grade", "labctl.testing", "labctl.commands", "labctl.engine", "labctl.errors", "labctl.model", "labctl.scenario",
+         "labctl.wire"],
         [],
         False,
     ),
@@ -166,3 +181,13 @@ def test_pure_modules_read_no_clock():
         for path in ROOT.glob(pattern) if pure else ():
             calls = [n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
             assert not {"monotonic", "sleep", "perf_counter"} & set(calls), path
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("bench/*.py"), *ROOT.glob("docs/*.py")], ids=lambda path: path.name)
+def test_what_no_other_test_imports_finds_what_it_takes_from_labctl(path):
+    """Measurements and the documents' programs run by hand, so a name that has moved would show only then."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labctl"):
+            module = importlib.import_module(node.module)
+            for name in node.names:
+                assert hasattr(module, name.name), f"{node.module} has no {name.name}"

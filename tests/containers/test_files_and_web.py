@@ -26,15 +26,15 @@ with FileClient(sys.argv[1]) as files:
 
 
 @pytest.fixture(scope="module")
-def lab():
+def inside(up):
     """One lab with both servers for all tests of this module."""
-    from tests.containers.conftest import Labctl
+    return up("file-vs-http")
 
-    run = Labctl()
-    name = run.name("files")
-    run("up", "file-vs-http", "--lab", name, "--quiet")
-    yield lambda *argv, host="client", code=0: run("exec", "--lab", name, host, "--", *argv, code=code).stdout
-    run("down", name, "--quiet")
+
+@pytest.fixture(scope="module")
+def lab(inside):
+    """Run a command in a host of it, and return what it says."""
+    return lambda *argv, host="client", code=0: inside(host, *argv, code=code).stdout
 
 
 class TestWebToStrangers:
@@ -95,11 +95,9 @@ def test_a_full_disk_is_told_and_leaves_the_old_file():
     assert said.decode() == "507 True ['f']\n"
 
 
-def test_the_access_log_is_shown(labctl):
-    lab = labctl.name("log")
-    labctl("up", "web-demo", "--lab", lab, "--quiet")
-    labctl("exec", "--lab", lab, "client", "--", "curl", "-sS", "-o", "/dev/null", "http://web-server/second.html")
-    assert '"GET /second.html HTTP/1.1" 200 ' in labctl("logs", "--lab", lab, "web-server").stdout
+def test_the_access_log_is_shown(lab, inside):
+    lab("curl", "-sS", "-o", "/dev/null", "http://web-server/second.html?logged")
+    assert '"GET /second.html?logged HTTP/1.1" 200 ' in inside.logs("web-server")
 
 
 def test_plain_compose_brings_them_up_healthy():

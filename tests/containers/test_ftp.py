@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import time
 
@@ -133,7 +134,7 @@ class TestRefusals:
         ],
     )
     def test_a_data_connection_to_anybody_else(self, lab, command):
-        assert "\n50" in say(lab, command).replace("\r", "") or "\n52" in say(lab, command)
+        assert re.search(r"^5[02]\d ", say(lab, command), re.MULTILINE)
 
     def test_a_privileged_port_even_of_the_client_itself(self, lab):
         mine = lab.sh("getent ahostsv4 client | awk '{print $1; exit}'").strip().replace(".", ",")
@@ -198,7 +199,6 @@ class TestRefusals:
     )
     def test_anonymous_writes_nothing(self, lab, command):
         assert "550 Not enough privileges" in say(lab, command) or command == "STOU"
-        assert "readme.txt" in lab.sh("ls /srv/ftp/files", "ftp-server")
         assert lab.sh("ls /srv/ftp/files", "ftp-server").split() == ["pub", "readme.txt"]
 
     def test_a_wrong_password_is_refused_late_and_never_logged(self, lab, password):
@@ -290,7 +290,10 @@ class TestFuzz:
         before = lab.container("ftp-server")["State"]["StartedAt"]
         told = lab.fuzz("ftp", "ftp-server", 21)
         assert told["answered"] > 0.8 * told["done"], told
-        lab.sh("sleep 3; lab ftp get ftp-server pub/picture.png /tmp/p && sha256sum /tmp/p")
+        # those that left in silence are still there for a moment
+        lab.sh(
+            "for _ in 1 2 3 4 5 6 7 8 9; do lab ftp get ftp-server pub/picture.png /tmp/p && exit; sleep 0.5; done; false"
+        )
         state = lab.container("ftp-server")
         assert (state["State"]["StartedAt"], state["RestartCount"]) == (before, 0)
         assert " error " not in lab.logs("ftp-server")

@@ -1,6 +1,7 @@
 """Impairments on real hosts: what is lost, late and spoilt is what the seeded model says, packet by packet."""
 
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -21,20 +22,18 @@ for number in range(count):
 print(began)
 """
 RECEIVER = """
-import json, socket, time
+import json, select, socket, sys, time
 conn = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
 conn.bind(("", 4000))
 print("ready", flush=True)
-conn.settimeout(20)
-got = []
-try:
-    while True:
+got, asked = [], [conn, sys.stdin]
+while ready := select.select(asked, [], [], 20 if sys.stdin in asked else 1)[0]:
+    if conn in ready:
         octets = conn.recv(65536)
         got.append((int.from_bytes(octets[:4], "big"), time.time_ns()))
-        conn.settimeout(2)
-except TimeoutError:
-    pass
+    else:  # all has been sent: what is on its way comes soon, or never
+        asked.remove(sys.stdin)
 print(json.dumps(got))
 """
 
@@ -47,12 +46,12 @@ def inside(lab, host, *argv, **options):
 
 def stream(lab, count, *, pause=0.0005, size=64):
     """Send numbered datagrams from client to tcp-server; return (when the first was sent, [(number, when it came), …])."""
-    receiver = subprocess.Popen(
-        ["docker", "exec", f"lab-{lab}-tcp-server-1", "python3", "-c", RECEIVER], stdout=subprocess.PIPE, text=True
-    )
-    assert receiver.stdout.readline() == "ready\n"
-    began = int(inside(lab, "client", "python3", "-c", SENDER, str(count), str(pause), str(size), "tcp-server").stdout)
-    out, _ = receiver.communicate(timeout=60)
+    argv = ["docker", "exec", "-i", f"lab-{lab}-tcp-server-1", "python3", "-c", RECEIVER]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as receiver:
+        assert receiver.stdout.readline() == "ready\n"
+        sender = ("python3", "-c", SENDER, str(count), str(pause), str(size), "tcp-server")
+        began = int(inside(lab, "client", *sender).stdout)
+        out, _ = receiver.communicate("sent\n", timeout=60)
     return began, json.loads(out)
 
 
@@ -264,21 +263,67 @@ class TestMerging:
 
 class TestPartition:
     CONNECT = (
-        "import socket;s=socket.socket();s.settimeout(1.5)\n"
+        "import socket,sys;s=socket.socket(int(sys.argv[1]));s.settimeout(1.5)\n"
         "try: s.connect(('tcp-server',7));print('in')\nexcept OSError as e: print(type(e).__name__)"
     )
+    HEAR = """if True:  # what an open connection tells by itself and, once it is asked, of what is sent then
+        import socket, sys
+        conn = socket.create_connection(("tcp-server", 7))
+        print("open", flush=True)
+        def hear(seconds):
+            conn.settimeout(seconds)
+            try:
+                print(repr(conn.recv(1)), flush=True)
+            except OSError as error:
+                print(type(error).__name__, flush=True)
+        hear(float(sys.argv[1]))
+        if sys.stdin.readline():
+            conn.send(b"x")
+            hear(30)
+    """
     SEND = "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);print(s.sendto(b'x',('tcp-server',4000)))"
 
-    def connect(self, lab):
-        return inside(lab, "client", "python3", "-c", self.CONNECT).stdout.strip()
+    def connect(self, lab, family=socket.AF_INET):
+        return inside(lab, "client", "python3", "-c", self.CONNECT, str(int(family))).stdout.strip()
 
     def test_nobody_is_told(self, lab, do):
         do("partition", "client", "tcp-server")
         assert self.connect(lab) == "TimeoutError"
+        assert self.connect(lab, socket.AF_INET6) == "TimeoutError"
         assert inside(lab, "client", "python3", "-c", self.SEND).stdout == "1\n"
         assert inside(lab, "client", "getent", "hosts", "tcp-server").stdout  # the engine's own DNS is inside the host
         do("heal", "client", "tcp-server")
         assert self.connect(lab) == "in"
+        assert self.connect(lab, socket.AF_INET6) == "in"
+
+    def test_it_heals_by_itself(self, lab, do):
+        """The shaper does: labctl has ended as soon as the cut is in force."""
+        do("partition", "client", "--for", "2s")
+        assert self.connect(lab) == "TimeoutError"
+        wait_until(lambda: self.connect(lab) == "in", 30)
+        assert do.faults() == []
+
+    def test_a_crash_is_heard_of_unless_the_network_is_cut_first(self, lab, do):
+        talk = self.hear(lab, "30")
+        do("crash", "tcp-server")
+        assert talk.stdout.readline() in ("b''\n", "ConnectionResetError\n")  # its kernel says goodbye
+        talk.communicate("")
+        do("restart", "tcp-server")
+        inside(lab, "client", "lab", "wait", "tcp-server:7")
+        talk = self.hear(lab, "3")
+        do("crash", "tcp-server", "--cut", "first")
+        assert talk.stdout.readline() == "TimeoutError\n"
+        do("restart", "tcp-server")
+        inside(lab, "client", "lab", "wait", "tcp-server:7")
+        assert (
+            talk.communicate("go\n", timeout=40)[0] == "ConnectionResetError\n"
+        )  # what was started again knows nothing of it
+
+    def hear(self, lab, seconds):
+        argv = ["docker", "exec", "-i", f"lab-{lab}-client-1", "python3", "-c", self.HEAR, seconds]
+        talk = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert talk.stdout.readline() == "open\n"
+        return talk
 
     def test_a_connection_outlives_it(self, lab, do):
         """What was sent meanwhile comes when it is healed: TCP sends it again."""
@@ -300,19 +345,23 @@ class TestPartition:
         assert out == "still here\n"
 
 
-def snapshot(lab, host="client"):
-    """What of a host's network a fault could leave behind, seen from a container of its own in that namespace."""
+def snapshot(lab):
+    """What of two hosts' networks a fault could leave behind, seen from containers of its own in their namespaces."""
     script = (
         "tc qdisc show; tc filter show dev eth0 ingress; tc filter show dev eth0 egress; ip -br link | sort; ip -br addr | sort; "
-        "nft -s list ruleset; ethtool -k eth0; ip route; ip -6 route"
+        "nft -s list ruleset; ethtool -k eth0; ip rule; ip -6 rule; ip route; ip -6 route"
     )
     argv = ["docker", "run", "--rm", "--user", "root", "--cap-drop", "ALL", "--cap-add", "NET_ADMIN"]
-    image = inspected(f"lab-{lab}-{host}-1", "{{.Config.Image}}").rpartition("/")[0] + "/tools"
-    network = f"container:lab-{lab}-{host}-1"
-    done = subprocess.run(
-        [*argv, "--network", network, image, "sh", "-c", script], capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    seen = {}
+    for host in ("client", "tcp-server"):
+        name = f"lab-{lab}-{host}-1"
+        image = inspected(name, "{{.Config.Image}}").rpartition("/")[0] + "/tools"
+        done = subprocess.run(
+            [*argv, "--network", f"container:{name}", image, "sh", "-c", script],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        seen[host] = done.stdout
+    return seen
 
 
 def inspected(name, form):
@@ -350,7 +399,10 @@ class TestSafety:
     def test_undone_it_leaves_all_as_it_was(self, lab, do, whole):
         do(*ALL_OF_IT)
         do("partition", "client", "tcp-server")
-        assert snapshot(lab) != whole
+        do("impair", "client", "tcp-server", "--both", "--greeting", "1ms")
+        now = snapshot(lab)
+        assert now["client"] != whole["client"]
+        assert now["tcp-server"] != whole["tcp-server"]
         do("heal")
         assert snapshot(lab) == whole
 
@@ -376,6 +428,7 @@ class TestSafety:
             capture_output=True,
         )
         assert {item["kind"] for item in do.faults()} == {"shaper"}
+        assert not reaches(lab)  # else there would be nothing to lift
         do("heal")
         assert reaches(lab)
         assert snapshot(lab) == whole

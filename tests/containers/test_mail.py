@@ -8,44 +8,47 @@ from pathlib import Path
 
 import pytest
 
+from tests.containers.conftest import Inside
+
 ROOT = Path(__file__).parents[2]
 SEND = "import smtplib,sys; smtplib.LMTP('mail-server',24).sendmail('a@lab.test',sys.argv[1:2],sys.stdin.buffer.read())"
 
 
+@pytest.fixture(scope="module")
+def lab(up):
+    """The three mail hosts in one lab, for all tests that break nothing and find no fault with another's mail to bob."""
+    return up("mail-demo")
+
+
 @pytest.fixture
-def lab(labctl):
-    """A lab of the three mail hosts; its name, and a way to run something in one of them."""
+def own(labctl):
+    """A lab of a test's own."""
     name = labctl.name("mail")
     labctl("up", "mail-demo", "--lab", name)
-
-    def run(host, *argv, code=0):
-        return labctl("exec", "--lab", name, host, "--", *argv, code=code)
-
-    run.name, run.labctl = name, labctl
-    return run
+    return Inside(labctl, name)
 
 
-def test_the_lessons_programs_send_and_fetch_across_hosts(lab):
-    assert lab("client", "python3", "examples/mail_send.py").stdout == "Successfully sent email\n"
-    lab("client", "lab", "mail", "pop", "list", "--user", "bob@lab.test", "--wait", "20")
-    by_imap = lab("client", "python3", "examples/mail_imap.py", "bob@lab.test").stdout
+def test_the_lessons_programs_send_and_fetch_across_hosts(own):
+    assert own("client", "python3", "examples/mail_send.py").stdout == "Successfully sent email\n"
+    own("client", "lab", "mail", "pop", "list", "--user", "bob@lab.test", "--wait", "20")
+    by_imap = own("client", "python3", "examples/mail_imap.py", "bob@lab.test").stdout
     assert by_imap.startswith("1 new messages\n")
-    by_pop = lab("client", "python3", "examples/mail_pop.py").stdout
+    by_pop = own("client", "python3", "examples/mail_pop.py").stdout
     assert by_pop.startswith("1 messages, ")
     for said in (by_pop, by_imap):
         assert "From: alice@lab.test\nSubject: A first mail\n" in said
         assert "written by email.message and sent by smtplib" in said
-    refused = lab("client", "python3", "examples/mail_send.py", "eve@elsewhere.test", code=1)
+    refused = own("client", "python3", "examples/mail_send.py", "eve@elsewhere.test", code=1)
     assert refused.stdout.startswith("Error: unable to send email\n")
 
 
 def test_ps_shows_the_passwords_of_the_lab_and_how_the_queue_is(lab):
-    hosts = {host["name"]: host for host in lab.labctl.json("ps", lab.name)["hosts"]}
+    hosts = {host["name"]: host for host in lab.run.json("ps", lab.lab)["hosts"]}
     passwords = hosts["mail-server"]["credentials"]
     assert set(passwords) == {"alice@lab.test", "bob@lab.test"}
     assert hosts["smtp-relay"]["summary"] == "queue: empty"
     assert hosts["client"]["credentials"] is None
-    shown = lab.labctl("ps", lab.name).stdout
+    shown = lab.run("ps", lab.lab).stdout
     assert "queue: empty" in shown
     assert not any(password in shown for password in passwords.values())
     argv = ["lab", "mail", "imap", "list", "--user", "alice@lab.test", "--password"]
@@ -85,31 +88,31 @@ def test_keys_are_for_servers_alone_and_clients_cannot_change_what_they_are_hand
     ]
 
 
-def test_a_full_mailbox_refuses_and_the_sender_hears_of_it(lab):
-    lab("client", "sh", "-c", "head -c 11000000 /dev/zero >/tmp/big && "
+def test_a_full_mailbox_refuses_and_the_sender_hears_of_it(own):
+    own("client", "sh", "-c", "head -c 11000000 /dev/zero >/tmp/big && "
         "lab mail send --from alice@lab.test --to bob@lab.test --subject Big --body x --attach /tmp/big")  # fmt: skip
-    told = lab("client", "lab", "mail", "imap", "show", "1", "--wait", "30", "--user", "alice@lab.test").stdout
+    told = own("client", "lab", "mail", "imap", "show", "1", "--wait", "30", "--user", "alice@lab.test").stdout
     assert "Quota exceeded" in told
-    assert lab("client", "lab", "mail", "imap", "list", "--user", "bob@lab.test").stdout == "0 messages\n"
+    assert own("client", "lab", "mail", "imap", "list", "--user", "bob@lab.test").stdout == "0 messages\n"
 
 
-def test_what_was_delivered_and_the_passwords_outlive_a_crash(lab):
+def test_what_was_delivered_and_the_passwords_outlive_a_crash(own):
     letter = "Subject: kept\n\nstill here\n"
-    lab("client", "sh", "-c", f"printf '{letter}' | python3 -c \"{SEND}\" bob@lab.test")
-    before = lab("mail-server", "cat", "/mail/credentials.json").stdout
-    container = f"lab-{lab.name}-mail-server-1"
+    own("client", "sh", "-c", f"printf '{letter}' | python3 -c \"{SEND}\" bob@lab.test")
+    before = own("mail-server", "cat", "/mail/credentials.json").stdout
+    container = f"lab-{own.lab}-mail-server-1"
     subprocess.run(["docker", "kill", "-s", "KILL", container], check=True, capture_output=True)
     subprocess.run(["docker", "start", container], check=True, capture_output=True)
-    lab("client", "lab", "wait", "mail-server:143")
-    assert "still here" in lab("client", "lab", "mail", "imap", "show", "1", "--user", "bob@lab.test").stdout
-    assert lab("mail-server", "cat", "/mail/credentials.json").stdout == before
+    own("client", "lab", "wait", "mail-server:143")
+    assert "still here" in own("client", "lab", "mail", "imap", "show", "1", "--user", "bob@lab.test").stdout
+    assert own("mail-server", "cat", "/mail/credentials.json").stdout == before
     assert set(json.loads(before)) == {"alice@lab.test", "bob@lab.test"}
 
 
-def test_the_healthcheck_speaks_all_three_protocols(lab):
-    lab("mail-server", "python3", "-m", "services.mail", "--check")
-    lab("mail-server", "doveadm", "-c", "/app/services/mail/dovecot.conf", "service", "stop", "pop3-login")
-    told = lab("mail-server", "python3", "-m", "services.mail", "--check", code=1)
+def test_the_healthcheck_speaks_all_three_protocols(own):
+    own("mail-server", "python3", "-m", "services.mail", "--check")
+    own("mail-server", "doveadm", "-c", "/app/services/mail/dovecot.conf", "service", "stop", "pop3-login")
+    told = own("mail-server", "python3", "-m", "services.mail", "--check", code=1)
     assert told.stderr.startswith("not healthy: POP3: ")
 
 
@@ -119,9 +122,7 @@ class TestStrangers:
     MAIL = "From: alice@lab.test\r\nTo: bob@lab.test\r\nSubject: by curl\r\n\r\n.one dot\r\n"
 
     def test_curl_sends_over_starttls_and_fetches_by_pop3_and_imap(self, lab):
-        passwords = {host["name"]: host for host in lab.labctl.json("ps", lab.name)["hosts"]}["mail-server"][
-            "credentials"
-        ]
+        passwords = {host["name"]: host for host in lab.run.json("ps", lab.lab)["hosts"]}["mail-server"]["credentials"]
         who = f"bob@lab.test:{passwords['bob@lab.test']}"
         lab("client", "sh", "-c", f"printf '{self.MAIL}' > mail && curl -sS --ssl-reqd smtp://smtp-relay --mail-from alice@lab.test "
                                   "--mail-rcpt bob@lab.test -T mail")  # fmt: skip

@@ -17,18 +17,14 @@ with smtplib.SMTP("smtp-relay", 25, timeout=20) as relay:
 """
 
 
-@pytest.fixture
-def lab(labctl):
-    """A lab of the three mail hosts, and a way to run something in one of them."""
-    name = labctl.name("relay")
-    labctl("up", "mail-demo", "--lab", name)
+@pytest.fixture(scope="module")
+def lab(up):
+    """The three mail hosts in one lab, which every test leaves with an empty queue."""
+    return up("mail-demo")
 
-    def run(host, *argv, code=0):
-        return labctl("exec", "--lab", name, host, "--", *argv, code=code)
 
-    run.name, run.labctl = name, labctl
-    run.containers = {host: f"lab-{name}-{host}-1" for host in ("smtp-relay", "mail-server")}
-    return run
+def container(lab, host):
+    return f"lab-{lab.lab}-{host}-1"
 
 
 def docker(*argv):
@@ -47,7 +43,7 @@ def wait_empty(lab):
 
 
 def test_the_queue_from_outside_while_the_mailbox_host_is_away(lab):
-    docker("kill", lab.containers["mail-server"])
+    docker("kill", container(lab, "mail-server"))
     lab(
         "client",
         "lab",
@@ -64,12 +60,12 @@ def test_the_queue_from_outside_while_the_mailbox_host_is_away(lab):
     )
     (waiting,) = queue(lab)
     assert (waiting["sender"], waiting["first"]) == ("alice@lab.test", "bob@lab.test")
-    hosts = {host["name"]: host for host in lab.labctl.json("ps", lab.name)["hosts"]}
+    hosts = {host["name"]: host for host in lab.run.json("ps", lab.lab)["hosts"]}
     assert hosts["smtp-relay"]["summary"].startswith("queue: 1 message")
     assert "Subject: Hi" in lab("smtp-relay", "lab-queue", "show", waiting["id"]).stdout
     assert lab("smtp-relay", "lab-queue", "hold", waiting["id"]).stdout == "hold: 1 message\n"
-    assert "1 held" in lab.labctl("ps", lab.name).stdout
-    docker("start", lab.containers["mail-server"])
+    assert "1 held" in lab.run("ps", lab.lab).stdout
+    docker("start", container(lab, "mail-server"))
     lab("client", "lab", "wait", "mail-server:24")
     lab("smtp-relay", "lab-queue", "retry", "--all")
     wait_empty(lab)
@@ -93,14 +89,14 @@ def test_a_killed_relay_delivers_what_it_accepted(lab):
     accepted = set()
     for turn in range(3):
         with subprocess.Popen(
-            [sys.executable, "-m", "labctl", "exec", "--lab", lab.name, "client", "--", "python3", "-c", SEND, str(turn)],
+            [sys.executable, "-m", "labctl", "exec", "--lab", lab.lab, "client", "--", "python3", "-c", SEND, str(turn)],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True, env=os.environ,
         ) as sender:  # fmt: skip
             for count, line in enumerate(sender.stdout):
                 accepted.add(line.strip())
                 if count == 20:
-                    docker("kill", "-s", "KILL", lab.containers["smtp-relay"])
-        docker("start", lab.containers["smtp-relay"])
+                    docker("kill", "-s", "KILL", container(lab, "smtp-relay"))
+        docker("start", container(lab, "smtp-relay"))
         lab("client", "lab", "wait", "smtp-relay:25")
     wait_empty(lab)
     assert len(accepted) > 60

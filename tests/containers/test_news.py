@@ -86,7 +86,7 @@ class TestArticles:
     def test_an_article_has_its_message_id_once(self, news):
         """RFC 5537 section 3.5: what was seen is not taken again."""
         article = "From: a@lab.test\\r\\nNewsgroups: lab.test\\r\\nSubject: s\\r\\nMessage-ID: <once@lab.test>\\r\\n\\r\\nx\\r\\n.\\r\\n"
-        script = f"(printf 'POST\\r\\n'; sleep 0.3; printf '{article}'; sleep 0.3; printf 'QUIT\\r\\n') | nc -q 2 news-server 119"
+        script = f"(printf 'POST\\r\\n'; sleep 0.3; printf '{article}'; sleep 0.3; printf 'QUIT\\r\\n') | nc -N news-server 119"
         assert "\n240 " in news(script)
         assert "\n441 435 Duplicate" in news(script)
 
@@ -125,7 +125,7 @@ class TestHostile:
             )
             article = "".join(f"{line}\\r\\n" for line in lines)
             news(
-                f"(printf 'POST\\r\\n'; sleep 0.3; printf '{article}'; sleep 0.3; printf 'QUIT\\r\\n') | nc -q 2 news-server 119"
+                f"(printf 'POST\\r\\n'; sleep 0.3; printf '{article}'; sleep 0.3; printf 'QUIT\\r\\n') | nc -N news-server 119"
             )
         groups = news("lab news groups news-server")
         assert "lab.forged" not in groups
@@ -134,7 +134,7 @@ class TestHostile:
 
     def test_names_cannot_leave_the_spool(self, news):
         said = news(
-            "printf 'GROUP ../../etc\\r\\nARTICLE ../../db/active\\r\\nLIST MOTD ../x\\r\\nQUIT\\r\\n' | nc -q 2 news-server 119"
+            "printf 'GROUP ../../etc\\r\\nARTICLE ../../db/active\\r\\nLIST MOTD ../x\\r\\nQUIT\\r\\n' | nc -N news-server 119"
         )
         assert "control" not in said
         assert "\n411 " in said

@@ -1,5 +1,6 @@
 """The pytest plugin, as somebody's own tests use it; and tests of this lab written with it."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -125,7 +126,40 @@ def test_the_wire_can_be_asked_and_is_kept_where_a_test_fails(play, tmp_path):
     assert "1 failed, 1 passed" in out
     kept = tmp_path / "kept" / "test_own.py-test_b"
     assert (kept / "capture.pcapng").read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"  # a section header block
-    assert "12345" in (kept / "ladder.txt").read_text()
+    ladder = (kept / "ladder.txt").read_text()
+    assert ladder.count("────SYN────") == 1  # test_b's own connection; that of test_a is in the capture
+    assert re.split("(?m)^-+ ladder -+$", out)[1].count("────SYN────") == 1
+    assert "log of tap" not in out
+
+
+def test_a_fixture_that_fails_before_or_after_the_test_has_its_logs_too(play, tmp_path):
+    out, _ = play(
+        "pytestmark = pytest.mark.lab('tcp-demo')\n"
+        "@pytest.fixture\ndef before(lab):\n    raise RuntimeError\n"
+        "@pytest.fixture\ndef after(lab):\n    yield\n    raise RuntimeError\n"
+        "def test_a(before): pass\n"
+        "def test_b(after): pass\n"
+        "def test_c(after): assert 0\n",
+        f"--junitxml={tmp_path / 'junit.xml'}",
+        code=1,
+    )
+    assert "1 failed, 1 passed, 3 errors" in out
+    names = {f"test_own.py-test_{name}" for name in "abc"}
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == names
+    cases = {case.get("name"): case for case in ElementTree.parse(tmp_path / "junit.xml").iter("testcase")}
+    for name, case in cases.items():
+        assert [item.get("value") for item in case.iter("property")] == [
+            str(tmp_path / "kept" / f"test_own.py-{name}")
+        ], name
+
+
+def test_a_lab_that_does_not_come_up_is_said_once(play, tmp_path):
+    (tmp_path / "bad.py").write_text("raise SystemExit('no idea')\n")
+    out, _ = play(
+        f"@pytest.mark.lab('tcp-demo', swap={{'tcp-server': {str(tmp_path / 'bad.py')!r}}})\ndef test_a(lab): pass\n",
+        code=1,
+    )
+    assert out.count("no idea") == 1
 
 
 def test_two_workers_of_xdist_have_a_lab_each_and_keep_their_reports(play, engine):
@@ -152,18 +186,19 @@ def test_a_failed_test_s_lab_may_be_kept(play, engine):
         subprocess.run([sys.executable, "-m", "labctl", "down", names[0], "-q"], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize(
-    ("marker", "words"),
-    [
-        ("", "needs a marker"),
-        ("@pytest.mark.lab('tcp-dmo')", "did you mean `tcp-demo`"),
-        ("@pytest.mark.lab('tcp-demo', scope='modul')", "a known scope"),
-        ("@pytest.mark.lab('tcp-demo', scoop='x')", "unexpected keyword argument 'scoop'"),
-    ],
-)
-def test_what_is_written_wrong_is_said_without_a_traceback(play, marker, words):
-    out, _ = play(f"{marker}\ndef test_a(lab): pass\n", code=1)
-    assert words in out
+WRONG = {
+    "": "needs a marker",
+    "@pytest.mark.lab('tcp-dmo')": "did you mean `tcp-demo`",
+    "@pytest.mark.lab('tcp-demo', scope='modul')": "a known scope",
+    "@pytest.mark.lab('tcp-demo', scoop='x')": "unexpected keyword argument 'scoop'",
+}
+
+
+def test_what_is_written_wrong_is_said_without_a_traceback(play):
+    out, _ = play("".join(f"{marker}\ndef test_{n}(lab): pass\n" for n, marker in enumerate(WRONG)), code=1)
+    assert f"{len(WRONG)} errors" in out
+    for words in WRONG.values():
+        assert words in out
     assert "Traceback" not in out and "pytest_plugin.py:" not in out
 
 

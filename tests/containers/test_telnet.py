@@ -5,20 +5,30 @@ import re
 import shlex
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 LOGIN = "lab telnet telnet-server --login student"
 STUDENT, TELNETD = "2300", "2301"
+GONE_OFF = 24  # processes: half of what the student may have
 
 
-def talk(password, client):
-    """Return a shell line that logs in by a client which knows nothing of logins: each answer waits for its question."""
-    return (
-        'heard=$(mktemp); until_said() { until grep -q "$1" $heard; do sleep 0.1; done; }\n'
-        f"(until_said login:; echo student; until_said Password:; echo '{password}'; until_said '\\$ $'\n"
-        f" echo 'echo $((40+2)); exit'; until_said 42; sleep 0.5) | {client} | tee $heard"
-    )
+# Waits for a question, but not for ever: what is not asked fails the test by what was said.
+UNTIL_SAID = (
+    'heard=$(mktemp); until_said() { for _ in $(seq 300); do grep -q "$1" $heard && return; sleep 0.05; done; }\n'
+)
+
+
+def talk(client, *turns):
+    """Return a shell line that talks by a client which knows nothing of logins; in the end the client's stdin ends.
+
+    Args:
+        client: what reads the answers and writes what the server says.
+        turns: (pattern of a question, shell command that prints the answer to it).
+    """
+    said = "; ".join(f"until_said '{question}'; {answer}" for question, answer in turns)
+    return f"{UNTIL_SAID}({said}) | {client} | tee $heard"
 
 
 class Telnet:
@@ -51,6 +61,15 @@ class Telnet:
             assert time.monotonic() < deadline, found
         return found
 
+    def stays(self, script, sleepers=1):
+        """Log in, and have the student run a script that does not end; return once so many of it sleep."""
+        self(f"{LOGIN} --run {shlex.quote(script)} >/dev/null 2>&1 & echo $! >/tmp/staying")
+        self.waits_for(lambda found: found.get(STUDENT, []).count("sleep 600") == sleepers)
+
+    def leaves(self):
+        """Kill the client that `stays` started: it says no goodbye."""
+        self("kill -KILL $(cat /tmp/staying)")
+
     def is_empty(self):
         """Wait until nothing of any session is left."""
         found = self.waits_for(lambda found: not found.get(STUDENT) and not found.get(TELNETD))
@@ -77,8 +96,7 @@ def other(telnet, stranger):
 
 class TestPrivileges:
     def test_what_reads_the_network_has_no_privilege_and_the_shell_has_none(self, telnet):
-        telnet(f"{LOGIN} --run 'sleep 8' >/dev/null 2>&1 &")
-        telnet.waits_for(lambda found: any("sleep 8" in command for command in found.get(STUDENT, [])))
+        telnet.stays("sleep 600")
         status = telnet.inside(
             "for p in /proc/[0-9]*; do echo $(awk '/^(Name|Uid|CapEff|NoNewPrivs):/{print $2}' $p/status); done 2>/dev/null; true"
         )
@@ -90,6 +108,7 @@ class TestPrivileges:
             f"{sum(1 << bit for bit in (0, 1, 6, 7)):016x}"  # CHOWN, DAC_OVERRIDE, SETGID, SETUID (capabilities(7))
         )
         assert {caps for _, user, caps, _ in rows if user == "0"} == {wanted}
+        telnet.leaves()
         telnet.is_empty()
 
     def test_the_student_cannot_become_somebody_else_or_touch_the_launcher(self, telnet):
@@ -102,7 +121,11 @@ class TestPrivileges:
         assert "student:$" not in said
 
     def test_a_fork_bomb_stays_in_its_session(self, telnet):
-        telnet("timeout 8 " + LOGIN + " --run ':(){ :|:& };:; sleep 5' >/dev/null 2>&1; true")
+        telnet.stays(":(){ :|:& };:; sleep 600", 0)
+        until = time.monotonic() + 30
+        while (count := int(telnet.inside("ls -d /proc/[0-9]* | wc -l"))) < GONE_OFF:
+            assert time.monotonic() < until, count
+        telnet.leaves()
         telnet.is_empty()
         assert telnet(f"{LOGIN} --run 'id -un'") == "student\n"
 
@@ -121,17 +144,24 @@ class TestPassword:
         assert telnet.password() != first
         assert telnet(f"{LOGIN} --run 'id -un'") == "student\n"
 
-    @pytest.mark.parametrize(
-        ("user", "password"), [("student", "wrong"), ("root", ""), ("lab", ""), ("telnetd", ""), ("nobody-here", "x")]
-    )
-    def test_nobody_else_gets_in(self, telnet, user, password):
-        said = telnet(f"lab telnet telnet-server --login {user} --password '{password}' --run id", code=1)
-        assert "refused the login" in said
+    def test_nobody_else_gets_in(self, telnet):
+        """All at once: login answers a wrong word after three seconds."""
+        pairs = [("student", "wrong"), ("root", ""), ("lab", ""), ("telnetd", ""), ("nobody-here", "x")]
+
+        def try_in(user, password):
+            return telnet(f"lab telnet telnet-server --login {user} --password '{password}' --run id", code=1)
+
+        with ThreadPoolExecutor(len(pairs)) as pool:
+            for (user, _), said in zip(pairs, pool.map(try_in, *zip(*pairs, strict=True)), strict=True):
+                assert "refused the login" in said, user
 
 
 class TestForeignClients:
     def test_inetutils_telnet_logs_in(self, telnet, other):
-        said = other(talk(telnet.password(), "TERM=dumb telnet telnet-server"))
+        login = (("login:", "echo student"), ("Password:", f"echo '{telnet.password()}'"))
+        said = other(
+            talk("TERM=dumb telnet telnet-server", *login, ("\\$ $", "echo 'echo $((40+2)); exit'"), ("42", "true"))
+        )
         assert re.search(r"^42\r?$", said, re.MULTILINE), said
 
     def test_curl_logs_in(self, telnet):
@@ -146,7 +176,7 @@ class TestForeignClients:
     @pytest.mark.parametrize("user", ["-f root", "-froot", "-f student", "-p -f root", "root\n-f"])
     def test_a_user_name_that_is_an_option_opens_nothing(self, other, user):
         """CVE-2026-24061: `telnet -a` sends USER from the environment, and login took it for `-f root`."""
-        said = other(f"(sleep 4; echo id; sleep 2) | USER='{user}' timeout 12 telnet -a telnet-server || true")
+        said = other(talk(f"USER='{user}' telnet -a telnet-server", ("login:", "echo id"), ("Password:", "true")))
         assert "login:" in said
         assert "uid=" not in said
 
@@ -168,7 +198,8 @@ class TestEndOfSession:
         telnet.is_empty()
 
     def test_a_broken_connection_ends_it_too(self, telnet):
-        telnet(f"timeout -s KILL 3 {LOGIN} --run 'setsid sleep 600 & sleep 600'", code=137)
+        telnet.stays("setsid sleep 600 & sleep 600", 2)
+        telnet.leaves()
         telnet.is_empty()
 
     def test_a_reset_ends_it_too(self, telnet):
@@ -193,8 +224,9 @@ class TestEndOfSession:
     def test_the_host_frees_its_terminals(self, telnet):
         """Ten at once, the eleventh is told so, and when they are gone there is room again."""
         done = telnet(
-            "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 4 | nc telnet-server 23 >/dev/null) & done; sleep 1.5\n"
-            "nc -d telnet-server 23; wait"
+            "for i in 1 2 3 4 5 6 7 8 9 10; do nc -d telnet-server 23 >/tmp/nc$i & done\n"
+            "for i in 1 2 3 4 5 6 7 8 9 10; do until [ -s /tmp/nc$i ]; do sleep 0.05; done; done\n"
+            "nc -d telnet-server 23; kill $(jobs -p)"
         )
         assert "All 10 terminals of this host are in use" in done
         telnet.is_empty()
@@ -204,8 +236,9 @@ class TestEndOfSession:
 class TestInteractive:
     def test_a_terminal_is_a_terminal(self, telnet):
         """Keys one by one, the window's size told, no line doubled, Ctrl-] leaves."""
-        keys = "sleep 4; printf 'stty size; tty; echo $((40+2))\\r'; sleep 3; printf '\\035'; sleep 1"
-        said = telnet(f"({keys}) | script -qec 'stty rows 33 cols 99; TERM=vt100 {LOGIN}' /dev/null")
+        window = f"script -qec 'stty rows 33 cols 99; TERM=vt100 {LOGIN}' /dev/null"
+        keys = (("\\$ $", "printf 'stty size; tty; echo $((40+2))\\r'"), ("^42", "printf '\\035'"))
+        said = telnet(talk(window, *keys))
         assert "33 99" in said
         assert "/dev/pts/" in said
         assert re.search(r"^42\r?$", said, re.MULTILINE), said
@@ -218,8 +251,11 @@ class TestInteractive:
 
 def test_hostile_sessions(telnet):
     before = telnet.lab.container("telnet-server")["State"]["StartedAt"]
-    told = telnet.lab.fuzz("telnet", "telnet-server", 23, "--at-once", "10")
+    silent = ["docker", "exec", f"lab-{telnet.lab.lab}-client-1", "nc", "-d", "telnet-server", "23"]
+    with subprocess.Popen(silent, stdout=subprocess.DEVNULL):  # has the tenth terminal, until it is sent away
+        told = telnet.lab.fuzz("telnet", "telnet-server", 23, "--at-once", "9")
     assert told["answered"] > 0.9 * told["done"], told
+    assert "no login after 20 s" in telnet.lab.logs("telnet-server")
     telnet.is_empty()
     state = telnet.lab.container("telnet-server")
     assert (state["State"]["StartedAt"], state["RestartCount"]) == (before, 0)

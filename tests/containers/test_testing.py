@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from labctl.commands.faults import faults
+from labctl.commands.run import play
 from labctl.engine.sdk import DockerEngine
 from labctl.errors import LabError, UsageError
 from labctl.model import OWNER
+from labctl.scenario.read import parse_scenario
 from labctl.testing import Lab, wait_for_exit, wait_for_health, wait_for_http, wait_for_log, wait_for_port
 from labctl.testing.owner import sweep
 
@@ -47,6 +50,20 @@ def mine(tmp_path):
     path = tmp_path / "my_server.py"
     path.write_text(MINE)
     return path
+
+
+LOSSY = """python3 -c '
+import socket
+conn = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+conn.connect(("udp-server", 7))
+conn.settimeout(0.25)
+for number in range(20):
+    conn.send(b"%d" % number)
+    try:
+        print("echo", conn.recv(100))
+    except TimeoutError:
+        print("lost", number)
+'"""
 
 
 def left(engine, name):
@@ -262,6 +279,23 @@ class TestCleanUp:
         finally:
             subprocess.run([sys.executable, "-m", "labctl", "down", lab.name, "-q"], cwd=ROOT, check=True)
 
+    @pytest.mark.parametrize("keep", [False, True])
+    @pytest.mark.parametrize("program", ["", "./nothing.py"])
+    def test_a_name_that_is_another_lab_s_leaves_that_one_as_it_is(self, engine, labctl, keep, program):
+        name = labctl.name()
+        labctl("up", "tcp-demo", "--lab", name)
+        lab = Lab("tcp-demo", name=name, keep=keep)
+        lab = lab.with_swap("tcp-server", program) if program else lab
+        with pytest.raises(LabError, match=r"is up already|no file"):
+            lab.start()
+        assert len(left(engine, name).hosts) == 2
+
+    def test_nor_does_one_of_the_same_process(self, engine, lab):
+        for start in (Lab("tcp-demo", name=lab.name).start, Lab("tcp-demo").with_name(lab.name).start, lab.start):
+            with pytest.raises(LabError, match="is up already"):
+                start()
+        assert len(left(engine, lab.name).hosts) == 2
+
     @pytest.mark.parametrize("reaper", ["alive", "killed too"])
     def test_a_killed_run_leaves_nothing(self, engine, images, reaper):
         """SIGKILL: no finalizer runs. The reaper sees its stdin end; where it was killed too, the next run sweeps by label."""
@@ -288,6 +322,26 @@ class TestCleanUp:
 
 
 class TestReset:
+    def test_a_test_that_broke_nothing_costs_one_question_to_the_engine(self, lab, monkeypatch):
+        """What is said to the shells that run in the hosts is none: it goes over connections that are open.
+
+        First in its class: once a link was broken, its shaper is there to be asked too.
+        """
+        lab.reset()
+        asked = []
+        send = lab.engine.api.send
+        monkeypatch.setattr(
+            lab.engine.api, "send", lambda request, **how: asked.append(request.path_url) or send(request, **how)
+        )
+        lab.host("client").run("lab tcp greet tcp-server", check=True)
+        with socket.create_connection(lab.address("tcp-server", 12346), 5) as chat:
+            chat.settimeout(5)
+            before = len(asked)
+            lab.reset()
+            assert len(asked) == before + 1, "\n".join(asked[before:])
+            while chat.recv(1000):  # the server has begun anew
+                pass
+
     def test_processes_files_and_connections_are_gone(self, lab):
         client = lab.host("client")
         client.run(
@@ -323,6 +377,66 @@ class TestReset:
         lab.reset()
         assert client.run("lab tcp greet tcp-server --timeout 2").ok
 
+    def test_an_idle_shaper_costs_one_more_look(self, lab, monkeypatch):
+        lab.faults.impair("client", "tcp-server", delay="1ms")
+        lab.reset()
+        looks = []
+        look = lab.engine.look
+        monkeypatch.setattr(lab.engine, "look", lambda name=None: looks.append(name) or look(name))
+        lab.host("client").run("lab tcp greet tcp-server", check=True)
+        lab.reset()
+        assert len(looks) == 1
+
+    def test_the_scenario_s_own_links_are_in_force_again_with_what_they_draw(self, images, tmp_path):
+        path = tmp_path / "lossy.yaml"
+        path.write_text(
+            "scenario: lossy\ntitle: t\nhosts: [udp-server, client]\nlinks:\n"
+            "  - {from: client, to: udp-server, loss: 50%, seed: 7}\nsteps:\n"
+            "  - {say: s, on: client, run: 'true', expect: {exit: 0}}\n"
+        )
+        with Lab(path) as lab:
+            drawn = []
+            for undo in ("partition client udp-server", "heal"):
+                drawn.append(lab.host("client").run(LOSSY).stdout)
+                lab.faults(undo)
+                lab.reset()
+                assert [(item.kind, item.told) for item in faults(lab.engine, lab.name)] == [("impair", "loss 50%")]
+            drawn.append(lab.host("client").run(LOSSY).stdout)
+            assert drawn[0] == drawn[1] == drawn[2]
+            assert 2 < drawn[0].count("echo") < 18
+
+    def test_the_engine_does_not_ask_for_the_health_of_a_host_unless_it_is_told_to(self, lab, images):
+        check = lab.host("tcp-server").get_container_info()["Config"]["Healthcheck"]
+        assert check["Interval"] > 3600 * 10**9
+        assert "services.tcp" in check["Test"]
+        with Lab("tcp-demo").with_service(
+            "client", {"healthcheck": {"test": ["CMD", "true"], "interval": "40s"}}
+        ) as own:
+            assert own.host("client").get_container_info()["Config"]["Healthcheck"]["Interval"] == 40 * 10**9
+
+    def test_a_file_of_the_start_that_was_changed_or_removed_is_back(self, lab):
+        client = lab.host("client")
+        before = client.run("ls -l ~", check=True).stdout
+        client.run("rm ~/examples && mkdir ~/examples && echo x >~/examples/tcp_client.py", check=True)
+        lab.reset()
+        assert client.run("ls -l ~").stdout[:-1].split(" -> ")[1] == before[:-1].split(" -> ")[1]
+        lab.reset()
+        assert client.run("cat ~/examples/tcp_client.py").stdout != "x\n"
+
+    def test_a_host_that_nobody_spoke_to_goes_on_as_it_was(self, images):
+        with Lab("file-vs-http") as lab:
+            lab.reset()  # from here on it is known how nginx is at its start, too
+            since = {host.name: host.get_container_info()["State"]["StartedAt"] for host in lab.hosts}
+            lab.host("client").run("lab file ls file-server", check=True)
+            lab.reset()
+            now = {host.name: host.get_container_info()["State"]["StartedAt"] for host in lab.hosts}
+            assert now == since
+            lab.host("client").run("curl -s http://web-server/", check=True)
+            lab.reset()
+            now = {host.name: host.get_container_info()["State"]["StartedAt"] for host in lab.hosts}
+            assert {name for name in now if now[name] != since[name]} == {"web-server"}
+            assert lab.host("client").run("curl -s http://web-server/").ok
+
     def test_volumes_are_as_at_the_start(self, images, tmp_path):
         with Lab("file-demo") as lab:
             client = lab.host("client")
@@ -331,6 +445,10 @@ class TestReset:
             assert client.run("lab file ls file-server").stdout != before
             lab.reset()
             assert client.run("lab file ls file-server").stdout == before
+
+
+def built(lab):
+    return [tag for tag in lab.engine.images() if tag.startswith(f"labctl-swap:{lab.name}.")]
 
 
 class TestSwap:
@@ -350,9 +468,27 @@ class TestSwap:
         (folder / "Dockerfile").write_text(f'FROM {image}\nCOPY own.py /own.py\nENTRYPOINT ["python3", "/own.py"]\n')
         lab.swap("tcp-server", folder)
         assert lab.host("client").run("lab tcp greet tcp-server").stdout == "from a folder\n"
+        assert built(lab)
         lab.swap("tcp-server", image)
         assert lab.host("client").run("lab tcp greet tcp-server").stdout == "Thank you for connecting\n"
+        assert not built(lab)
         lab.reset()
+        with Lab("tcp-demo", engine=lab.engine).with_swap("tcp-server", folder) as other:  # the same folder in two labs
+            lab.swap("tcp-server", folder)
+            lab.reset()
+            assert built(other) and not built(lab)
+            other.reset()
+            assert other.host("client").run("lab tcp greet tcp-server").stdout == "from a folder\n"
+        assert not built(other)
+
+    def test_an_image_that_was_built_for_a_lab_that_did_not_come_up_is_gone(self, engine, images, tmp_path):
+        (tmp_path / "Dockerfile").write_text(
+            f'FROM {os.environ.get("LAB_IMAGES", "labctl")}/tcp-server\nENTRYPOINT ["sh", "-c", "echo no idea; exit 3"]\n'
+        )
+        lab = Lab("tcp-demo", engine=engine).with_swap("tcp-server", tmp_path)
+        with pytest.raises(LabError, match="no idea"):
+            lab.start()
+        assert not built(lab)
 
     @pytest.mark.parametrize("program", ["./nothing.py", "/nowhere", "text.txt"])
     def test_what_is_no_program_is_refused(self, lab, program, tmp_path, monkeypatch):
@@ -360,3 +496,28 @@ class TestSwap:
         Path("text.txt").write_text("just words")
         with pytest.raises(UsageError):
             lab.swap("tcp-server", program)
+
+    def test_a_client_of_one_s_own_is_what_steps_and_tests_call(self, lab, tmp_path):
+        path = tmp_path / "my_client.py"
+        path.write_text(
+            "import socket, sys\nconn = socket.create_connection((sys.argv[3], 12345))\n"
+            "print(sys.argv[1:], conn.recv(100).decode())\n"
+        )
+        said = "['tcp', 'greet', 'tcp-server'] Thank you for connecting\n"
+        client = lab.swap("client", path)
+        assert client.run("lab tcp greet tcp-server").stdout == said
+        assert client.run(["lab", "tcp", "greet", "tcp-server"]).stdout == said
+        inside = [sys.executable, "-m", "labctl"], {"cwd": ROOT, "capture_output": True, "text": True, "check": True}
+        argv = [*inside[0], "exec", "--lab", lab.name, "client", "--", "lab", "tcp", "greet", "tcp-server"]
+        assert subprocess.run(argv, **inside[1]).stdout == said
+        argv = [*inside[0], "shell", "--lab", lab.name, "client"]
+        assert subprocess.run(argv, input="lab tcp greet tcp-server\n", **inside[1]).stdout == said
+        scenario = parse_scenario(
+            "scenario: own\ntitle: t\nhosts: [tcp-server, client]\nsteps:\n"
+            f"  - {{say: s, on: client, run: lab tcp greet tcp-server, expect: {{stdout: {{equals: {json.dumps(said)}}}}}}}\n",
+            "own",
+            ["tcp-server", "client"],
+        )
+        assert play(lab.engine, lab.name, scenario).passed
+        lab.reset()
+        assert client.run("lab tcp greet tcp-server").stdout == "Thank you for connecting\n"

@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +13,10 @@ from pathlib import Path
 import docker
 import pytest
 
+from labctl.engine.sdk import DockerEngine
 from labctl.wire.build import build_trace
-from labctl.wire.capture import read_capture
 from labctl.wire.model import SYN
+from labctl.wire.read import read_capture
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = """\
@@ -36,8 +39,12 @@ def engine():
         yield client
 
 
+def taps_of(engine, lab):
+    return engine.containers.list(filters={"label": [f"labctl.lab={lab}", "labctl.role=tap"]})
+
+
 def tap_of(engine, lab):
-    (tap,) = engine.containers.list(filters={"label": [f"labctl.lab={lab}", "labctl.role=tap"]})
+    (tap,) = taps_of(engine, lab)
     return tap
 
 
@@ -61,6 +68,7 @@ class TestTap:
         labctl("trace", lab, "--out", str(tmp_path / "t.pcapng"))
         capture = read_capture((tmp_path / "t.pcapng").read_bytes())
         trace = build_trace(capture)
+        assert "before the lab was ready" in labctl("trace", lab).stdout
         assert (capture.dropped, capture.problem) == (0, "")
         assert set(capture.names.values()) == {"tcp-server", "client"}
         arp = next(packet.number for packet in trace.packets if packet.kind == "ARP")
@@ -95,6 +103,20 @@ class TestTap:
         assert "does not listen" in told.stderr
         assert "syntax error" in told.stderr
         assert engine.containers.list(all=True, filters={"label": f"labctl.lab={lab}"}) == []
+        assert engine.networks.list(filters={"label": f"labctl.lab={lab}"}) == []
+
+    def test_it_tells_how_many_frames_it_received_and_what_was_noted(self, labctl):
+        lab = labctl.name()
+        labctl("up", "tcp-demo", "--lab", lab, "--tap")
+        with closing(DockerEngine()) as docker_engine:
+            tap = docker_engine.look(lab).tap
+            docker_engine.mark_tap(tap, [(7, "ready"), (8, "✓ 1. Greet.")])
+            tapped = docker_engine.read_tap(tap)
+            assert tapped.marks == ((7, "ready"), (8, "✓ 1. Greet."))
+            (file,) = tapped.files
+            assert 0 < tapped.received <= len(read_capture(file).frames)  # a frame may have come in between
+            docker_engine.change(tap, "kill")  # then there is the capture still
+            assert docker_engine.read_tap(tap).files[0].startswith(file)
 
     def test_a_filter_and_a_snap_length_are_kept_to(self, labctl, tmp_path):
         lab = labctl.name()
@@ -106,10 +128,42 @@ class TestTap:
         assert capture.interfaces[0].snap == 64
         assert not any(packet.kind == "TCP" for packet in build_trace(capture).packets)
 
-    def test_a_lab_without_one_says_how_to_get_one(self, labctl):
+    def test_a_lab_without_one_says_how_to_get_one_and_follow_starts_one(self, labctl, engine):
         lab = labctl.name()
         labctl("up", "tcp-demo", "--lab", lab)
         assert "--tap" in labctl("trace", lab, code=1).stderr
+        argv = [
+            sys.executable,
+            "-u",
+            "-m",
+            "labctl",
+            "trace",
+            lab,
+            "--follow",
+            "--width",
+            "240",
+        ]  # IPv6 may add two lanes
+        follow = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        guard = threading.Timer(60, follow.kill)  # a follower that says nothing fails the test, it does not hold it up
+        guard.start()
+        try:
+            self.watch(labctl, engine, lab, follow)
+            follow.send_signal(signal.SIGINT)
+            follow.communicate(timeout=20)
+            assert follow.returncode == 130
+        finally:
+            guard.cancel()
+            follow.kill()
+            follow.communicate()
+
+    def watch(self, labctl, engine, lab, follow):
+        assert any("had no tap" in line for line in follow.stderr)
+        deadline = time.monotonic() + 30
+        while not any(b"listening" in tap.logs() for tap in taps_of(engine, lab)):
+            assert time.monotonic() < deadline
+        labctl("exec", "--lab", lab, "client", "--", "lab", "tcp", "greet", "tcp-server")
+        # a line without an end is known as one when the FIN comes, which may be after its segment was drawn as octets
+        assert any("Thank you" in line for line in follow.stdout)
 
 
 class TestRun:
@@ -119,7 +173,7 @@ class TestRun:
         assert "─SYN─" in done.stdout
         page = (tmp_path / "trace.html").read_text()
         data = json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)[1])
-        assert [row[14] for row in data["rows"] if row[0] == 3] == [True] * 5
+        assert [row[14] for row in data["rows"] if row and row[0] == 3] == [True] * 5
         assert read_capture((tmp_path / "trace.pcapng").read_bytes()).problem == ""
         assert (tmp_path / "trace.svg").read_text().startswith("<svg")
         assert not list(tmp_path.glob("tap*"))
@@ -138,6 +192,27 @@ class TestRun:
         path.write_text(SCENARIO.replace("CLOSER", "client"))
         done = labctl("run", str(path), "--lab", labctl.name(), "--no-trace")
         assert "was not judged" in done.stdout
+
+
+class TestDiff:
+    def test_a_delay_and_a_loss_show_as_what_differs_between_two_runs(self, labctl, tmp_path):
+        path = tmp_path / "judged.yaml"
+        text = SCENARIO.replace("CLOSER", "tcp-server")
+        faults = "links:\n  - {from: tcp-server, to: client, delay: 300ms}\n"
+        faults += "steps:\n  - fault: drop the first data segment from tcp-server to client"
+        for name, said in (("before", text), ("after", text.replace("steps:", faults))):
+            path.write_text(said)
+            labctl("run", str(path), "--lab", labctl.name(), "--report", str(tmp_path / name))
+        before, after = str(tmp_path / "before"), str(tmp_path / "after")
+        assert labctl("diff", before, before).stdout.startswith("no difference between")
+        facts = json.loads(labctl("diff", before, after, "--json", code=1).stdout)
+        (pair,) = facts["conversations"]
+        assert pair["title"] == "TCP client → tcp-server:12345"
+        assert pair["seconds_b"] - pair["seconds_a"] > 0.3
+        syn_ack = next(one for one in pair["differences"] if "SYN, ACK" in one["text"])
+        assert (syn_ack["in"], syn_ack["kind"]) == ("both", "time")
+        assert any(one["kind"] == "lost" and one["in"] == "B" for one in pair["differences"])
+        assert "later in B" in labctl("diff", before, after, code=1).stdout
 
 
 class TestCalls:

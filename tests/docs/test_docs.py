@@ -1,8 +1,10 @@
 """The documents name what there is."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -31,8 +33,6 @@ def test_the_readme_lists_every_scenario_with_its_title(entry):
     "path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
 )
 def test_links_lead_to_files(path):
-    import re
-
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
         assert (path.parent / target).exists(), target
 
@@ -41,15 +41,17 @@ def test_the_readme_begins_with_the_two_commands():
     assert README.index("bin/labctl run tcp-demo") < README.index("bin/test") < 700
 
 
+def page_of(script):
+    """Return the page that a script of docs/ makes, with nothing of this process in it."""
+    code = f"import runpy; print(runpy.run_path('docs/{script}.py')['page'](), end='')"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 class TestProtocols:
     """docs/protocols.md is made of the table that the clients read, and the table names what compose.yaml has."""
 
     def test_the_page_is_what_the_table_makes(self):
-        made = subprocess.run(
-            [sys.executable, "-c", "import runpy; print(runpy.run_path('docs/protocols.py')['page'](), end='')"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert (ROOT / "docs" / "protocols.md").read_text() == made.stdout, "run docs/protocols.py"
+        assert (ROOT / "docs" / "protocols.md").read_text() == page_of("protocols"), "run docs/protocols.py"
 
     def test_every_port_of_every_server_has_its_row(self):
         rows = {(host, port) for row in PROTOCOLS for host in row.host.split(", ") for port in row.ports}
@@ -72,3 +74,29 @@ class TestProtocols:
             check=True,
         )
         assert modules(topic) in done.stdout
+
+
+class TestLadders:
+    """docs/ladders.md is what docs/ladders.py writes, and every scenario has its picture."""
+
+    FOLDER = ROOT / "docs" / "ladders"
+
+    def test_the_page_is_what_the_scenarios_make(self):
+        assert (ROOT / "docs" / "ladders.md").read_text() == page_of("ladders"), "run docs/ladders.py --page"
+
+    def test_no_picture_is_of_a_scenario_that_is_gone(self):
+        assert {path.stem for path in self.FOLDER.glob("*.svg")} == {entry.name for entry in own_scenarios()}
+
+    @pytest.mark.parametrize("entry", list(own_scenarios()), ids=lambda entry: entry.name)
+    def test_a_picture_is_of_the_scenario_as_it_is(self, entry):
+        """All steps are in it, passed; it has names for who cannot see it, is small, and holds no date and no path."""
+        text = (self.FOLDER / f"{entry.name}.svg").read_text()
+        root = ElementTree.fromstring(text)
+        names = [item.get("aria-label") for item in root.iter("{http://www.w3.org/2000/svg}g")]
+        steps = yaml.safe_load(entry.path.read_text())["steps"]
+        for number, step in enumerate(steps, 1):
+            told = f"{number}. {step['say']}, passed" if "say" in step else None
+            assert told in names or not told, f"run docs/ladders.py {entry.name}"
+        assert sum(name.endswith(", passed") for name in names) == len(steps)
+        assert len(text) < 60_000
+        assert not re.search(r"/(home|root|work|tmp/\w+/)|modify=\d|PASS \w{8}|\w+day, \w+ \d+, \d{4}", text)

@@ -118,6 +118,31 @@ class TestUp:
             "start host client",
         ]
 
+    def test_what_is_amiss_with_a_lab_that_is_up_is_said(self, engine, entry):
+        class Noting(Silent):
+            def note(self, text):
+                notes.append(text)
+
+        notes = []
+        up(engine, Builder(engine), entry, Noting())
+        server, client = engine.found.hosts
+        engine.found = replace(engine.found, hosts=(server,))
+        up(engine, Builder(engine), entry, Noting())
+        assert notes == ["lab `demo` was left half up; putting it right"]
+        engine.found = replace(engine.found, hosts=(replace(server, digest="other"), client))
+        up(engine, Builder(engine), entry, Noting())
+        assert notes[1:] == ["lab `demo` is up with another `tcp-server` than is asked for now; putting it right"]
+
+    def test_the_image_that_was_built_for_a_lab_that_does_not_come_up_is_removed(self, engine, entry):
+        def adapt(spec):
+            server, client = spec.hosts
+            return replace(spec, hosts=(replace(server, image="labctl-swap:demo.tcp-server.1"), client))
+
+        engine.failing = "client"
+        with pytest.raises(LabError, match="client"):
+            up(engine, Builder(engine), entry, Silent(), adapt=adapt)
+        assert engine.acted[-1] == "remove image labctl-swap:demo.tcp-server.1"
+
     @pytest.mark.parametrize("name", ["Upper", "a b", "-x", "", "x" * 42])
     def test_a_name_that_compose_would_refuse_is_a_usage_error(self, engine, entry, name):
         with pytest.raises(UsageError, match="not a lab's name"):

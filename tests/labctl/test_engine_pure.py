@@ -3,15 +3,19 @@
 import ipaddress
 import json
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import NotFound
 
+from labctl.engine.action import Action
 from labctl.engine.endpoint import DEFAULT, find_endpoint
 from labctl.engine.lock import lab_lock
 from labctl.engine.subnets import RANGE4, candidates, own_range, routed_here
 from labctl.engine.translate import check_service, container_body, nanoseconds
 from labctl.errors import UsageError
 from labctl.model import HostSpec, LabSpec, Port
+from labctl.progress import Silent
 
 SERVICE = {
     "image": "x", "command": ["a"], "entrypoint": None, "environment": {"A": "1", "B": None}, "hostname": "h", "user": "lab",
@@ -161,3 +165,22 @@ class TestLock:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
         with lab_lock("one", pytest.fail), lab_lock("two", pytest.fail):
             pass
+
+
+class TestTakingBack:
+    def test_a_host_that_was_never_made_keeps_nothing_else_from_going(self):
+        gone = []
+
+        class Api:
+            def remove_container(self, name, **_):
+                gone.append(name)
+                if name == "lab-demo-tap-1":
+                    raise NotFound("no such container")
+
+            def remove_network(self, name):
+                gone.append(name)
+
+        action = Action(SimpleNamespace(api=Api()), LAB, Silent())
+        action.made_hosts, action.made_networks = ["lab-demo-tap-1", "lab-demo-server-1"], ["lab-demo_lab_0000"]
+        action.take_back()
+        assert sorted(gone) == ["lab-demo-server-1", "lab-demo-tap-1", "lab-demo_lab_0000"]

@@ -1,9 +1,12 @@
 """Faults as they are said, merged and kept; nothing is broken here."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
+from labctl.cli.faults import outcome
 from labctl.commands.faults import faults, inflict
 from labctl.engine.fake import FakeEngine
 from labctl.engine.helpers import helper_body
@@ -20,8 +23,8 @@ from labctl.faults.impairment import (
     read_nth,
     read_what,
 )
-from labctl.faults.read import read_fault
-from labctl.faults.state import HostFaults, after
+from labctl.faults.read import impair, read_fault
+from labctl.faults.state import CRASHED, HostFaults, after
 from labctl.model import Found, FoundHost
 from labctl.scenario.read import ScenarioError, parse_scenario
 
@@ -53,6 +56,10 @@ class TestUnits:
             *[(units.read_duration, text) for text in ("40", "ms", "-1ms", "40 miles", "")],
             *[(units.read_rate, text) for text in ("1", "1mb", "fast")],
             *[(units.read_size, text) for text in ("1", "1kbit")],
+            # above nothing, and too little to be anything: it must not lift what is there
+            (units.read_duration, "0.0001us"),
+            (units.read_rate, "0.1bit"),
+            (units.read_size, "0.4b"),
             *[(units.read_share, text) for text in ("5", "101%", "-1%", "half")],
         ],
     )
@@ -125,6 +132,11 @@ class TestSentences:
             ("partition", "`partition` takes one host or two, not 0"),
             ("crash a cut later", "`cut first` or `cut after`"),
             ("pause a for 3s", "`pause` takes no `for`"),
+            ("impair a a loss 5%", "`impair` takes two different hosts, not `a` twice"),
+            ("partition b b", "`partition` takes two different hosts, not `b` twice"),
+            ("partition a b for 0s", "a duration above zero"),
+            ("impair a b loss 5% for 0s", "a duration above zero"),
+            ("impair a b delay 1ms distribution pareto", "distribution `pareto` is none; known: `normal`, `uniform`"),
         ],
     )
     def test_what_is_wrong_is_told(self, text, said):
@@ -136,10 +148,25 @@ class TestSentences:
             read_fault(text, HOSTS)
         assert said in str(error.value)
 
-    @pytest.mark.parametrize("text", ["tcp port", "sctp", "port x", "icmp port 3"])
-    def test_filters_that_are_none(self, text):
-        with pytest.raises(ValueError):
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("tcp port", "`port` needs a value"),
+            ("sctp", "`sctp` is no part of a filter"),
+            ("port x", "`x`: a whole number"),
+            ("port 0", "`0` is not a port"),
+            ("port 65536", "`65536` is not a port"),
+            ("icmp port 3", "`3` is not a port of icmp"),
+            ("udp syn", "`syn` is a kind of TCP's segments, and udp has none"),
+            ("tcp udp", "`udp`: a filter has one protocol"),
+            ("syn data", "`data`: a filter has one kind of packet"),
+            ("port 25 port 80", "`port`: a filter has one port"),
+        ],
+    )
+    def test_filters_that_are_none(self, text, said):
+        with pytest.raises(ValueError) as error:
             read_filter(text)
+        assert said in str(error.value)
 
     def test_numbers(self):
         assert read_nth("3,5-7") == ((3, 3), (5, 7))
@@ -184,15 +211,142 @@ class TestMerging:
         with pytest.raises(ValueError, match=said):
             merged([], [one(**what)])
 
+    @pytest.mark.parametrize("text", ["rate 1mbit", "mtu 600b", "delay 1ms reorder 5%"])
+    def test_what_cannot_be_done_to_single_packets(self, text):
+        with pytest.raises(ValueError, match="is for all packets, and `nth` picks single ones"):
+            merged([], read_fault(f"impair a b nth 3 {text}").impairments)
+
     def test_a_rule_and_back(self):
         item = Impairment("a", "b", Filter("tcp", 25, "data", ((2, 3),)), {"loss": 0.5}, 7, 30.0, 9)
         assert of_rule("a", json.loads(json.dumps(item.rule()))) == item
 
 
+BUSY = "451 4.7.1 Try again later"
+
+
+class TestReplies:
+    """Faults of the application, in the same words as those of packets."""
+
+    @pytest.mark.parametrize(
+        ("text", "where", "what", "ports"),
+        [
+            (f'impair a b port 25 at RCPT reply "{BUSY}" probability 30%', Filter(port=25, at="RCPT"),
+             {"reply": BUSY, "probability": 0.3}, {"25": "smtp"}),
+            (f'impair a b at rcpt nth 1-2 reply "{BUSY}"', Filter(at="RCPT", nth=((1, 2),)), {"reply": BUSY},
+             {"25": "smtp", "587": "smtp", "2525": "smtp", "24": "lmtp"}),
+            ("impair a b tcp port 80 stall 10s after 1000", Filter(port=80), {"stall_ns": 10**10, "after": 1000}, {"80": "http"}),
+            ("impair a b greeting 5s", Filter(), {"greeting_ns": 5 * 10**9}, {}),
+            ("impair a b port 9000 truncate 20", Filter(port=9000), {"truncate": 20}, {"9000": "tcp"}),
+            ('impair a b at SELECT reply "* BYE gone"', Filter(at="SELECT"), {"reply": "* BYE gone"}, {"143": "imap"}),
+            ('impair a b at RETR reply "-ERR gone"', Filter(at="RETR"), {"reply": "-ERR gone"}, {"110": "pop3"}),
+            ('impair a b at GROUP reply "400 gone"', Filter(at="GROUP"), {"reply": "400 gone"}, {"119": "nntp", "433": "nntp"}),
+            ("impair a b port 993 stall 5s", Filter(port=993), {"stall_ns": 5 * 10**9}, {"993": "tcp"}),
+            ('impair a b at RETR reply "426 gone" after 9', Filter(at="RETR"), {"reply": "426 gone", "after": 9}, {"21": "ftp"}),
+        ],
+    )  # fmt: skip
+    def test_reads(self, text, where, what, ports):
+        (item,) = read_fault(text, HOSTS).impairments
+        assert (item.where, dict(item.what), item.rule()["ports"]) == (where, what, ports)
+        (kept,) = merged([], [item])
+        rule = json.loads(json.dumps(kept.rule()))
+        assert of_rule(rule["from"], rule) == kept
+        assert read_fault(f"impair a b {kept.where} {kept.told}").impairments == (kept,)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                f'port 25 at RCTP reply "{BUSY}"',
+                "there is no verb `RCTP` in SMTP, LMTP, FTP, HTTP, IMAP, POP3 or NNTP; did you mean `RCPT`?",
+            ),
+            (f'port 80 at RCPT reply "{BUSY}"', "port 80 speaks HTTP, which has no verb `RCPT`; known: GET, "),
+            (
+                f'port 143 at SELECT reply "{BUSY}"',
+                "port 143 speaks IMAP, which has no reply `451 4.7.1 Try again later`; one is `* BYE",
+            ),
+            (
+                f'port 9000 at RCPT reply "{BUSY}"',
+                "it is not known what port 9000 speaks; replies can be changed at 25 (SMTP)",
+            ),
+            (
+                'port 993 at SELECT reply "* BYE x"',
+                "port 993 speaks TLS from the first octet, so no reply in it can be read",
+            ),
+            (
+                f'port 110 at RETR reply "{BUSY}"',
+                "port 110 speaks POP3, which has no reply `451 4.7.1 Try again later`; one is `-ERR",
+            ),
+            ('port 110 at "." reply "-ERR no"', "port 110 speaks POP3, which has no verb `.`"),
+            (f'at FETCH reply "{BUSY}"', "no protocol has both the verb `FETCH` and the reply"),
+            ('reply "try again"', "reply `try again`: a reply is expected, such as `451 4.7.1 Try again later` (SMTP)"),
+            (f'reply "{BUSY}" probability 130%', "probability `130%`: a percentage from `0%` to `100%`"),
+            (f'reply "{BUSY}" probability 0%', "probability `0%` would never hit"),
+            ("port 80 greeting 5s", "port 80 speaks HTTP, where the server says no greeting"),
+            ("loss 5% at RCPT", "`at RCPT` picks replies"),
+            (f'reply "{BUSY}" at', "`at` needs a value"),
+            (f'reply "{BUSY}', "a quote is not closed"),
+            ("truncate -3", "truncate `-3`: a whole number"),
+        ],
+    )
+    def test_what_is_wrong_is_told(self, text, said):
+        with pytest.raises(ValueError) as error:
+            read_fault(f"impair a b {text}", HOSTS)
+        assert said in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("stall 1s truncate 3", "of `reply`, `stall` and `truncate` a reply can have one"),
+            ("after 3", "`after` needs a `reply`"),
+            ("probability 3%", "`probability` needs a `reply`"),
+            ("truncate 3 after 3", "`after` needs a `stall`"),
+            ("greeting 1s at MAIL", "say `greeting` without `at MAIL`"),
+            ("udp stall 1s", "`udp` picks packets"),
+            ("data stall 1s", "`data` picks packets"),
+        ],
+    )
+    def test_what_contradicts_itself_is_refused(self, text, said):
+        with pytest.raises(ValueError, match=said):
+            merged([], read_fault(f"impair a b {text}").impairments)
+
+    def test_packets_and_replies_in_one_go_are_two(self):
+        packets, answers = read_fault(f'impair a b port 25 at RCPT delay 5ms reply "{BUSY}"').impairments
+        assert (packets.ident, answers.ident) == ("a → b (port 25)", "a → b: replies (port 25 at RCPT)")
+
+    def test_they_are_kept_where_the_replies_are_given(self):
+        new = after(read_fault("impair a b both greeting 1s"), {}, HOSTS)
+        assert {name: [item.ident for item in state.replies] for name, state in new.items()} == {
+            "b": ["a → b: replies"],
+            "a": ["b → a: replies"],
+        }
+        assert set(after(read_fault("impair a greeting 1s"), {}, HOSTS)) == {"b", "c"}
+
+    def test_they_merge_are_replaced_and_are_healed(self):
+        now = after(read_fault(f'impair a b at RCPT reply "{BUSY}" probability 30% seed 7'), {}, HOSTS)
+        (item,) = after(read_fault("impair a b at RCPT probability 50%"), now, HOSTS)["b"].replies
+        assert (item.what, item.seed) == ({"reply": BUSY, "probability": 0.5}, 7)
+        (item,) = after(read_fault("impair a b at RCPT stall 2s replace"), now, HOSTS)["b"].replies
+        assert item.what == {"stall_ns": 2 * 10**9}
+        assert len(after(read_fault(f'impair a b at DATA reply "{BUSY}"'), now, HOSTS)["b"].replies) == 2
+        assert not after(read_fault("heal a b"), now, HOSTS)["b"]
+        assert not after(read_fault("heal a"), now, HOSTS)["b"]
+        assert not after(read_fault("heal c"), now, HOSTS)
+
+    def test_a_scenario_says_the_same(self):
+        text = (
+            "scenario: x\ntitle: x\nhosts: [a, b]\nlinks:\n"
+            "  - {from: a, to: b, port: 25, at: RCPT, nth: 1-2, reply: 451 4.7.1 Greylisted, probability: 50%}\n"
+        )
+        (item,) = parse_scenario(text, "x.yaml", HOSTS).links[0].impairments()
+        assert item.where == Filter(port=25, at="RCPT", nth=((1, 2),))
+        with pytest.raises(ScenarioError, match="speaks HTTP"):
+            parse_scenario(text.replace("25", "80"), "x.yaml", HOSTS)
+
+
 BROKEN = {
     "a": HostFaults((Impairment("a", "b", what={"loss": 0.1}), Impairment("a", "", what={"loss": 0.1})), {"b": None, "c": None}),
-    "b": HostFaults((Impairment("b", "c", what={"loss": 0.1}),), {"a": None}),
-    "c": HostFaults(cuts={"a": None, "b (crashed)": None}),
+    "b": HostFaults((Impairment("b", "c", what={"loss": 0.1}),), {"a": None, CRASHED: None}),
+    "c": HostFaults(cuts={"a": None}),
 }  # fmt: skip
 
 
@@ -222,8 +376,10 @@ class TestState:
         ("fault", "left"),
         [
             ("heal", {"a": (0, []), "b": (0, []), "c": (0, [])}),
-            ("heal a b", {"a": (1, ["c"]), "b": (1, []), "c": (0, ["a", "b (crashed)"])}),
+            ("heal a b", {"a": (1, ["c"]), "b": (1, []), "c": (0, ["a"])}),
+            ("heal a c", {"a": (2, ["b"]), "b": (1, ["a", CRASHED]), "c": (0, [])}),
             ("heal b", {"a": (1, ["c"]), "b": (0, []), "c": (0, ["a"])}),
+            ("heal c", {"a": (2, ["b"]), "b": (0, ["a", CRASHED]), "c": (0, [])}),
             ("restart b", {"a": (2, ["b", "c"]), "b": (1, ["a"]), "c": (0, ["a"])}),
         ],
     )
@@ -233,7 +389,7 @@ class TestState:
 
     def test_a_crash_with_its_network_cut_first_is_heard_by_nobody(self):
         new = after(read_fault("crash a cut first"), {}, HOSTS)
-        assert {name: list(state.cuts) for name, state in new.items()} == {"b": ["a (crashed)"], "c": ["a (crashed)"]}
+        assert new == {"a": HostFaults(cuts={CRASHED: None})}
         assert after(read_fault("crash a"), {}, HOSTS) == {}
 
 
@@ -254,6 +410,30 @@ class TestCommands:
         (rule,) = next(iter(engine.shapers.values()))["rules"]
         assert (rule["delay_ns"], rule["loss"], rule["to"]) == (5_000_000, 0.01, "b")
         assert next(iter(engine.shapers.values()))["hosts"]["b"] == ["10.0.0.3"]
+
+    @pytest.mark.parametrize(
+        "text", ["impair a b delay 1ms", "impair b a both delay 1ms", "partition b a", "drop the first packet from a"]
+    )
+    def test_a_host_without_a_network_is_no_place_for_a_fault(self, text):
+        """It would be told as done, and nothing would be so."""
+        engine = lab()
+        self.break_(engine, "crash a")
+        with pytest.raises(LabError, match="host `a` is exited, so it has no network"):
+            self.break_(engine, text)
+        assert [item.kind for item in faults(engine, "demo")] == ["crashed"]
+        self.break_(engine, "impair b a delay 1ms")  # what b sends is still sent
+
+    def test_a_crash_that_does_not_come_to_its_end_is_told_and_healed(self, monkeypatch):
+        """The host is cut off, and labctl ends before it kills it."""
+        engine = lab()
+        with monkeypatch.context() as patch, pytest.raises(LabError):
+            patch.setattr(engine, "change", lambda *_: (_ for _ in ()).throw(LabError("gone")))
+            self.break_(engine, "crash a cut first")
+        assert [(item.kind, item.host, item.told) for item in faults(engine, "demo")] == [
+            ("partition", "a", "nothing leaves it")
+        ]
+        self.break_(engine, "heal a")
+        assert faults(engine, "demo") == ()
 
     def test_healing_a_whole_lab_starts_nothing(self):
         engine = lab()
@@ -290,6 +470,34 @@ class TestCommands:
         assert (listed["impair", "a", "b"].told, listed["impair", "a", "b"].seed) == ("delay 5ms loss 1% (udp)", 4)
         assert listed["partition", "b", "c"].seconds_left == 30.0
 
+    def test_the_backend_that_does_it_is_shown_and_one_without_a_seed_shows_none(self):
+        engine = lab()
+        self.break_(engine, "impair a b loss 5%")
+        (found,) = faults(engine, "demo")
+        assert (found.backend, found.seed) == ("shaper", 1)
+        next(iter(engine.shapers.values()))["backend"] = "netem"
+        (found,) = faults(engine, "demo")
+        assert (found.backend, found.seed) == ("netem", None)
+
+    def test_a_backend_that_was_asked_for_stays_until_it_is_replaced(self):
+        engine = lab()
+        inflict(engine, "demo", impair(["a", "b"], {"loss": "5%"}, backend="netem"), lambda: "labctl/tools")
+        self.break_(engine, "impair a b delay 5ms")
+        (rule,) = next(iter(engine.shapers.values()))["rules"]
+        assert (rule["backend"], rule["loss"], rule["delay_ns"]) == ("netem", 0.05, 5_000_000)
+        self.break_(engine, "impair a b delay 5ms replace")
+        (rule,) = next(iter(engine.shapers.values()))["rules"]
+        assert "backend" not in rule
+
+    def test_what_has_a_seed_needs_the_shaper(self):
+        engine = lab()
+        self.break_(engine, "impair a b loss 5% seed 7")
+        for told in ({"loss": "5%", "seed": "7"}, {"delay": "5ms"}):  # said now, or said before
+            with pytest.raises(UsageError, match="what has a seed needs the shaper"):
+                inflict(engine, "demo", impair(["a", "b"], told, backend="netem"), lambda: "labctl/tools")
+        (rule,) = next(iter(engine.shapers.values()))["rules"]
+        assert "backend" not in rule
+
     def test_impairments_that_contradict_each_other_only_together(self):
         engine = lab()
         self.break_(engine, "impair a b delay 5ms")
@@ -299,6 +507,16 @@ class TestCommands:
     def test_without_an_image_it_says_so(self):
         with pytest.raises(LabError, match="no shaper runs here"):
             inflict(lab(), "demo", read_fault("partition a b"))
+
+    def test_no_host_may_change_a_network(self):
+        """Not what the containers of one lab show, but every host there is."""
+        services = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text())["services"]
+        assert len(services) > 10
+        for name, service in services.items():
+            assert service["cap_drop"] == ["ALL"], name
+            assert set(service.get("cap_add", ())) <= {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"}, name
+            assert service.get("network_mode", "none") == "none", name
+            assert not {"privileged", "devices", "pid"} & set(service), name
 
     def test_a_helper_has_two_capabilities_in_its_hosts_namespace_and_nothing_else(self):
         body = helper_body(lab().found.hosts[0], "labctl/tools")
@@ -349,3 +567,34 @@ class TestLinks:
         with pytest.raises(ScenarioError) as error:
             self.read(text)
         assert said in str(error.value)
+
+
+class TestWhatIsSaid:
+    """A command says what is in force now, as the shapers tell it, and how it ends."""
+
+    @pytest.mark.parametrize(
+        ("before", "text", "said"),
+        [
+            ("", "impair a b both delay 5ms", "a → b: delay 5ms; b → a: delay 5ms (both ways, so a round trip takes the delay twice);"
+             " H lifts it"),
+            ("impair a b delay 5ms", "impair a b both loss 10%", "a → b: delay 5ms loss 10%; b → a: loss 10%; H lifts it"),
+            ("impair a b loss 5%", "impair a b loss 0% for 3s", "a → b: nothing is left"),
+            ("", "impair a b loss 5% for 3s", "a → b: loss 5%; it ends by itself after 3 s, or with H"),
+            ("", "partition a b", "lab `x`: a and b: cut off; H lifts it"),
+            ("", "partition a for 2s", "lab `x`: a: cut off; it ends by itself after 2 s, or with H"),
+            ("", "pause a", "lab `x`: a: paused; H has it go on"),
+            ("", "crash a", "lab `x`: a: killed; `labctl restart a --lab x` starts it again"),
+            ("", "heal", "lab `x`: all hosts: healed"),
+        ],
+    )  # fmt: skip
+    def test_in_words(self, before, text, said):
+        fault = read_fault(text)
+        now = after(read_fault(before), {}, HOSTS) if before else {}
+        told = {
+            host: {
+                "rules": [item.rule() for item in state.impairments],
+                "replies": [item.rule() for item in state.replies],
+            }
+            for host, state in after(fault, now, HOSTS).items()
+        }
+        assert outcome(fault, "x", told) == said.replace("H", "`labctl heal --lab x`")

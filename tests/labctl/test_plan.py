@@ -101,6 +101,14 @@ def test_down_removes_all_of_it_and_keeps_volumes_where_asked():
     assert plan_down(Found()) == ()
 
 
+def test_down_removes_the_images_that_were_built_for_this_lab_and_no_others():
+    mine = [found_host(SERVER, image="labctl-swap:demo.tcp-server.1"), found_host(CLIENT, image="labctl/client")]
+    found = replace(ALL, hosts=tuple(mine))
+    assert [step for step in texts(plan_down(found)) if "image" in step] == [
+        "remove image labctl-swap:demo.tcp-server.1"
+    ]
+
+
 @pytest.mark.parametrize(("text", "port"), [("7", Port(7)), ("7/udp", Port(7, "udp")), ("12345/tcp", Port(12345))])
 def test_ports_are_read_as_compose_writes_them(text, port):
     assert Port.parse(text) == port

@@ -32,6 +32,7 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(path, Handler)
         self.asked = []
         self.refusals = {}
+        self.said = b""  # by a command, as octets of the connection
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,6 +45,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/_ping":
             return self.answer(200, "OK")
+        if self.path == "/exec/e1/json":
+            return self.answer(200, {"ExitCode": 7})
         kind = self.path[1:].partition("?")[0].partition("/")[0]
         return self.answer(200, LISTS[kind])
 
@@ -51,6 +54,19 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         status, message = self.server.refusals.get(self.path.split("/")[1], (204, ""))
         self.answer(status, {"message": message} if message else None)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, body))
+        kind = self.path.split("/")[1] if self.path.endswith("/exec") else "start"
+        status, message = self.server.refusals.get(kind, (201, ""))
+        if message:
+            return self.answer(status, {"message": message})
+        if kind == "containers":
+            return self.answer(status, {"Id": "e1"})
+        return self.wfile.write(
+            b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" + self.server.said
+        )
 
     def address_string(self):
         return "local"
@@ -125,3 +141,32 @@ def test_an_engine_that_goes_away_is_told(tmp_path):
         gone.look()
     with pytest.raises(LabError, match="does not answer"):
         gone.act(LabSpec("demo", "demo", ()), [RemoveNetwork(FoundNetwork("n1", "demo", "net", "lab"))], Silent())
+
+
+class TestExec:
+    @pytest.fixture
+    def run(self, engine):
+        quick = QuickEngine(engine.server_address)
+        (host,) = quick.look().hosts
+        return lambda *argv, **how: quick.exec(host, argv, **how)
+
+    def test_output_of_both_streams_and_the_exit_code(self, engine, run):
+        engine.said = b"\1\0\0\0\0\0\0\4out\n" + b"\2\0\0\0\0\0\0\4err\n" + b"\1\0\0\0\0\0\0\1x"
+        heard = []
+        ran = run("say", "it", on_output=lambda *part: heard.append(part))
+        assert (ran.exit, ran.stdout, ran.stderr) == (7, b"out\nx", b"err\n")
+        assert heard == [("stdout", b"out\n"), ("stderr", b"err\n"), ("stdout", b"x")]
+        assert engine.asked == [
+            ("/containers/c1/exec", {"AttachStdout": True, "AttachStderr": True, "Cmd": ["say", "it"]}),
+            ("/exec/e1/start", {"Detach": False, "Tty": False}),
+        ]
+
+    def test_a_limit_is_the_hosts_to_keep(self, engine, run):
+        run("say", timeout=1.5)
+        assert engine.asked[0][1]["Cmd"] == ["timeout", "-k", "1", "1.5", "say"]
+
+    @pytest.mark.parametrize("kind", ["containers", "start"])
+    def test_a_refusal_is_told_in_the_engines_words(self, engine, run, kind):
+        engine.refusals[kind] = (409, "is\npaused")
+        with pytest.raises(LabError, match="host `client` of lab `demo` did not take it: is paused"):
+            run("true")

@@ -45,6 +45,17 @@ def test_a_swapped_host_is_made_again():
     ]
 
 
+def test_the_image_that_was_built_for_a_swap_goes_with_it():
+    spec = lab(SERVER, CLIENT)
+    there = found(spec, server={"digest": "another", "image": "labctl-swap:x.server.1"})
+    assert "remove image labctl-swap:x.server.1" in told(spec, there)
+    mine = replace(SERVER, image="labctl-swap:x.server.1", service={"volumes": [FILES]})
+    spec = lab(mine, CLIENT)  # a lab that was started with it: it is made again from it
+    steps = told(spec, found(spec, server={"image": mine.image}))
+    assert "remove host server (it may have written)" in steps
+    assert not any("remove image" in step for step in steps)
+
+
 def test_a_crashed_host_is_started():
     spec = lab(SERVER, CLIENT)
     assert told(spec, found(spec, server={"state": "exited"}))[0] == "start host server"

@@ -7,8 +7,8 @@ import pytest
 from labctl.commands.calls import read_calls, under_strace
 from labctl.commands.pictures import FORMS, Choice, ladder_of, write_picture
 from labctl.commands.run import RunResult, StepResult
-from labctl.commands.trace import follow, keep_marks, see, see_file, see_settled
-from labctl.commands.wire import expects_wire, judge_wire, mark_steps
+from labctl.commands.trace import follow, is_file, keep_marks, see, see_file, see_settled
+from labctl.commands.wire import expectation_of, expects_wire, judge_wire, mark_steps
 from labctl.engine.fake import FakeEngine
 from labctl.engine.networks import bridge_name
 from labctl.engine.taps import program, tap_body
@@ -17,6 +17,12 @@ from labctl.errors import LabError, UsageError
 from labctl.model import Executed, Found, FoundHost, FoundNetwork, HostSpec, LabSpec, Tapped, TapSpec
 from labctl.plan import StartTap, is_complete, plan_up
 from labctl.scenario.read import ScenarioError, parse_scenario
+from labctl.scenario.wire import WireItem
+from labctl.wire.expect import SAME, judge
+from labctl.wire.read import read_capture
+from labctl.wire.rules import RULES
+from labctl.wire.shaped import Shaped
+from labctl.wire.write import write_pcapng
 from tests.wire.frames import ACK, FIN, MS, PSH, Talk
 
 HOSTS = (HostSpec("client", "labctl/client", {}), HostSpec("tcp-server", "labctl/tcp-server", {}))
@@ -196,6 +202,59 @@ class TestPictures:
         assert json.loads((tmp_path / "x.json").read_text())["version"] == 1
 
 
+class TestNotes:
+    """`x.json` beside `x.pcapng`."""
+
+    @pytest.fixture
+    def kept(self, engine, tmp_path):
+        seen = see(engine, None)
+        seen.trace.shaped.append(Shaped(MS, 0, "lost", "r", b"head"))
+        assert [path.name for path in write_picture(seen, tmp_path / "r", Choice())][:2] == [
+            "trace.pcapng",
+            "trace.json",
+        ]
+        return tmp_path / "r"
+
+    def test_a_reports_folder_gives_all_back(self, kept):
+        seen = see_file(kept)
+        assert (seen.name, seen.ready_ns, seen.trace.problems) == ("demo", 1, [])
+        assert [item.verdict for item in seen.trace.shaped] == ["lost"]
+
+    def test_all_as_json_is_notes_too(self, kept):
+        write_picture(see_file(kept), kept / "trace.json", Choice())
+        assert [item.verdict for item in see_file(kept).trace.shaped] == ["lost"]
+
+    def test_a_capture_with_nothing_to_note_is_alone(self, engine, tmp_path):
+        engine.tapped = Tapped(engine.tapped.files, 8)
+        assert write_picture(see(engine, None), tmp_path / "x.pcapng", Choice()) == [tmp_path / "x.pcapng"]
+
+    def test_damaged_ones_are_left_out_and_that_is_said(self, kept):
+        (kept / "trace.json").write_text('{"version": 1, "notes": {"name": ')
+        seen = see_file(kept)
+        assert seen.name == "trace.pcapng"
+        assert seen.trace.problems[0].startswith(
+            "the notes in `trace.json` (socket calls, steps, what shapers did) are left out: it is no JSON"
+        )
+        assert len(seen.trace.packets) == 8
+
+    def test_those_of_another_capture_are_left_out(self, kept):
+        (kept / "other.json").write_bytes((kept / "trace.json").read_bytes())
+        capture = read_capture((kept / "trace.pcapng").read_bytes())
+        del capture.frames[0]
+        (kept / "other.pcapng").write_bytes(write_pcapng(capture))
+        assert "another capture" in see_file(kept / "other.pcapng").trace.problems[0]
+
+    def test_nobody_elses_file_is_written_over(self, engine, tmp_path):
+        (tmp_path / "x.json").write_text("{}")
+        with pytest.raises(UsageError, match="something else"):
+            write_picture(see(engine, None), tmp_path / "x.pcapng", Choice())
+        assert (tmp_path / "x.json").read_text() == "{}"
+
+    @pytest.mark.parametrize(("word", "file"), [("a/b", True), ("x.pcapng", True), ("demo", False)])
+    def test_files_and_labs_are_told_apart(self, word, file):
+        assert is_file(word) is file
+
+
 class TestJudge:
     LESSON = parse_scenario(SCENARIO, "f", ["client", "server"])
 
@@ -243,3 +302,82 @@ class TestJudge:
             parse_scenario(text, "f", ["client", "server"])
         assert said in str(caught.value)
         assert "f:5:" in str(caught.value)
+
+    def test_what_is_expected_of_all_steps_together_fails_the_run(self, engine):
+        text = SCENARIO + "wire: [{close: {first: server}}, {close: {first: client}}]\n"
+        lesson = parse_scenario(text, "f", ["client", "server"])
+        played = RunResult("demo", lesson, self.played((MS, 9 * MS), (20 * MS, 30 * MS)).steps)
+        judged, verdicts = judge_wire(played, see(engine, None))
+        assert [(item.step, item.verdict.met) for item in verdicts[-2:]] == [(0, True), (0, False)]
+        assert judged.failures == ("on the wire: close from client: server closed first (frame 6)",)
+        assert not judged.passed
+
+    def test_a_host_that_takes_no_part_is_told_there_too(self):
+        with pytest.raises(ScenarioError, match=r"f:7:.*wire\[0\].close.first: host `sever` is not among"):
+            parse_scenario(SCENARIO + "wire: [{close: {first: sever}}]\n", "f", ["client", "server"])
+
+
+class TestVocabulary:
+    """Each word as a scenario file says it: once as it is on the wire, and once wrong."""
+
+    TABLE = (
+        ("handshake", '{from: client, to: "server:7"}', "{from: server}"),
+        ("handshake", "{count: 1}", "{count: 2}"),
+        ("data", "{from: server, contains: [Thank, you], lacks: password}", "{from: server, contains: Bye}"),
+        ("data", "{from: server, after: {handshake: {}}}", "{from: server, before: {handshake: {}}}"),
+        ("data", "{from: server, before: {close: {}}}", "{from: server, lacks: Thank}"),
+        ("close", "{first: server}", "{first: client}"),
+        ("reset", "{count: 0}", "{}"),
+        ("retransmission", "{count: 0}", "{from: server}"),
+        ("retransmissions", "{count: 0}", "{count: {least: 2}}"),
+        ("fast_retransmission", "{count: 0}", "{}"),
+        ("duplicate_ack", "{count: {most: 3}}", "{from: client}"),
+        ("keep_alive", "{count: 0}", "{from: client, count: 3}"),
+        ("zero_window", "{count: 0}", "{from: client}"),
+        ("window_probe", "{count: 0}", "{from: server}"),
+        ("no_retransmission", "{from: server}", "{to: nobody}"),
+        ("segments", "{from: server, count: 1}", "{from: client}"),
+        ("datagrams", "{count: 0}", "{from: client}"),
+        ("packets", '{kind: TCP, to: "server:7", contains: SYN}', "{kind: ICMP}"),
+        ("packets", "{kind: ARP, count: 0}", "{count: 0}"),
+        ("octets", "{from: server, count: 9}", "{from: server, count: 10}"),
+        ("round_trips", "{from: client, count: 1}", "{from: client, count: 2}"),
+        ("duration", "{most: 5s}", "{least: 5s}"),
+        ("state", "{from: server, is: TIME-WAIT}", "{from: client, is: TIME-WAIT}"),
+    )
+
+    def item(self, word, said):
+        head = SCENARIO.partition("wire:")[0].replace("client, server", "client, server, nobody")
+        return (
+            parse_scenario(f"{head}wire: [{{{word}: {said}}}]}}\n", "f", ["client", "server", "nobody"])
+            .steps[0]
+            .wire[0]
+        )
+
+    @pytest.mark.parametrize(("word", "right", "wrong"), TABLE, ids=lambda value: value[:24])
+    def test_what_is_so_is_met_and_what_is_not_is_missed(self, engine, word, right, wrong):
+        trace = see(engine, None).trace
+        assert judge(expectation_of(self.item(word, right)), trace).met
+        missed = judge(expectation_of(self.item(word, wrong)), trace)
+        assert not missed.met
+        assert missed.said
+
+    def test_a_line_is_asked_for_as_a_whole_by_a_part_or_by_an_expression(self, engine):
+        """Where the port has no protocol that could be read, that is said: nobody waits for lines in vain."""
+        wanted = expectation_of(
+            self.item("line", "{from: client, equals: a, contains: b, matches: 'c$', lacks: d, count: 2}")
+        )
+        assert (wanted.what, wanted.source, wanted.equals, wanted.contains) == ("line", "client", "a", "b")
+        assert (wanted.matches, wanted.lacks, wanted.count.least) == ("c$", "d", 2)
+        assert "no protocol is known" in judge(expectation_of(self.item("line", "{}")), see(engine, None).trace).said
+        with pytest.raises(ScenarioError, match="`matches` is not a regular expression"):
+            self.item("line", "{matches: '('}")
+
+    def test_files_and_rules_know_the_same_words(self):
+        assert {SAME.get(word, word) for word in WireItem.model_fields} == set(RULES)
+
+    @pytest.mark.parametrize("word", WireItem.model_fields)
+    def test_the_documents_tell_every_word(self, word):
+        from labctl.paths import lab_root
+
+        assert f"`{word}`" in (lab_root() / "docs" / "wire.md").read_text()

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -312,3 +313,27 @@ class TestLog:
         assert more["lines"] > 0
         assert closed <= 600
         assert sum(event["event"] == "closed" for event in server.log) + total == 600
+
+
+class TestStartingAnew:
+    """SIGUSR1: between two tests the server forgets all, at the same ports, in the same process."""
+
+    @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+    def test_connections_end_and_every_port_answers_again(self, start, loop):
+        with ExitStack() as held:
+            taken = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+            numbers = [sock.getsockname()[1] for sock in taken]
+        ports = dict(zip(("greeting", "chat", "echo"), numbers, strict=True))
+        server = start("tcp", *(flag for name in ports for flag in ("--port", f"{name}={ports[name]}")), loop=loop)
+        for times in (1, 2, 3):
+            with connect(ports["echo"]) as echo, connect(ports["chat"]) as chat:
+                read_lines(chat, "help")
+                echo.sendall(b"x")
+                assert echo.recv(1) == b"x"
+                server.process.send_signal(signal.SIGUSR1)
+                assert echo.recv(1) == b""
+                read_all(chat)
+            server.event("ready", anew=times)
+            with connect(ports["greeting"]) as conn:
+                assert read_all(conn) == GREETING
+        assert os.path.exists(server.process.args[server.process.args.index("--operator") + 1])  # noqa: PTH110 - as it was given
