@@ -7,6 +7,8 @@
 | up | `labctl up tcp-demo` | `docker compose --profile tcp-demo up -d --wait` on the same file |
 | up | the same | the floor: a bare SDK thread pool creates and starts the same containers |
 | down | `labctl down` | `docker compose down` |
+| run --trace adds | `labctl run tcp-demo --trace --report …` | `labctl run tcp-demo --no-trace --report …`; seconds more, not a ratio |
+| trace --follow behind the wire | from a packet's time stamp in the capture to its line on stdout | – |
 | --help, completion, ls | labctl, whole processes | `python -c pass` of the same interpreter |
 
 Contenders take turns (A B A B …), so a machine that slows down slows all of them; medians, and never a timed pass or fail. The images are
@@ -16,11 +18,15 @@ there before the first turn. The floor waits for nothing: it is what the engine 
 import argparse
 import json
 import os
+import re
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +34,10 @@ sys.path.insert(0, str(ROOT))
 
 from labctl.progress import Silent  # noqa: E402
 from labctl.provision.compose_tool import ensure_compose  # noqa: E402
+from labctl.wire.read import read_capture  # noqa: E402
 
 LAB, PROJECT = "bench-lab", "bench-compose"
+TRAFFIC = "ping -q -i 0.05 -c 200 tcp-server; for n in 1 2 3 4 5 6 7 8; do lab tcp greet tcp-server; done"
 ENV = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 FLOOR = """
 import sys, docker
@@ -61,6 +69,45 @@ def timed(argv: list[str], **env: str) -> float:
     return seconds
 
 
+def behind_the_wire(labctl: list[str], folder: Path) -> list[float]:
+    """Return, for each packet that crosses while `trace --follow` runs, the seconds until its line was there.
+
+    The capture's clock is the engine's, so the engine has to be on this machine.
+    """
+    capture, seen = folder / "follow.pcapng", {}
+    timed([*labctl, "up", "tcp-demo", "--lab", LAB, "--tap"])
+    follower = subprocess.Popen(
+        [*labctl, "trace", LAB, "--follow", "--width", "160"],
+        cwd=ROOT,
+        env=ENV,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert follower.stdout
+
+    def watch(lines: Iterable[str]) -> None:
+        for line in lines:
+            if number := re.match(r" *(\d+) +[\d.]+ ", line):
+                seen.setdefault(int(number[1]), time.time_ns())
+
+    watcher = threading.Thread(target=watch, args=(follower.stdout,))
+    watcher.start()
+    while not seen:  # what was captured before it came
+        time.sleep(0.01)
+    time.sleep(1)
+    old = max(seen)
+    timed([*labctl, "exec", "--lab", LAB, "client", "--", "sh", "-c", TRAFFIC])
+    time.sleep(1)
+    timed([*labctl, "trace", LAB, "-q", "-o", str(capture)])
+    follower.send_signal(signal.SIGINT)
+    watcher.join()
+    follower.wait()
+    timed([*labctl, "down", LAB])
+    frames = read_capture(capture.read_bytes()).frames
+    return [(when - frames[number - 1].time_ns) / 1e9 for number, when in seen.items() if number > old]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -79,6 +126,7 @@ def main() -> None:
         "tcp-demo",
     ]
     subprocess.run([*labctl, "build", "-q"], check=True, cwd=ROOT)
+    reports = tempfile.TemporaryDirectory()
     completion = {"_LABCTL_COMPLETE": "bash_complete", "COMP_WORDS": "labctl up ", "COMP_CWORD": "2"}
     turns: list[tuple[str, Callable[[], float]]] = [
         ("labctl up", lambda: timed([*labctl, "up", "tcp-demo", "--lab", LAB])),
@@ -87,6 +135,8 @@ def main() -> None:
         ("compose down", lambda: timed([*compose, "down", "-v"])),
         ("floor up", lambda: timed([python, "-c", FLOOR, "up"])),
         ("floor down", lambda: timed([python, "-c", FLOOR, "down"])),
+        ("run", lambda: timed([*labctl, "run", "tcp-demo", "--lab", LAB, "--no-trace", "--report", reports.name])),
+        ("run --trace", lambda: timed([*labctl, "run", "tcp-demo", "--lab", LAB, "--trace", "--report", reports.name])),
         ("python -c pass", lambda: timed([python, "-c", "pass"])),
         ("labctl --help", lambda: timed([*labctl, "--help"])),
         ("labctl completion", lambda: timed(labctl, **completion)),
@@ -112,6 +162,14 @@ def main() -> None:
         print(
             f"{ours:<20}{medians[ours]:>9.3f}s  {peer:<20}{medians[peer]:>7.3f}s{statistics.median(pairs):>8.2f}  ≤ {goal}"
         )
+    more = statistics.median(a - b for a, b in zip(seconds["run --trace"], seconds["run"], strict=True))
+    print(f"{'run --trace adds':<20}{more:>9.3f}s  {'run':<20}{medians['run']:>7.3f}s{'':>8}  ≤ 0.4 s")
+    lags = sorted(behind_the_wire(labctl, Path(reports.name)))
+    median, late = statistics.median(lags), lags[int(len(lags) * 0.99)]
+    print(
+        f"trace --follow: a packet's line {median * 1000:.0f} ms behind the wire, 99 % within {late * 1000:.0f} ms, "
+        f"the last of {len(lags)} {lags[-1] * 1000:.0f} ms  ≤ 200 ms"
+    )
     if options.json:
         options.json.write_text(json.dumps(seconds, indent=2) + "\n")
 

@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from labctl.wire.build import build_trace  # noqa: E402
-from labctl.wire.capture import Capture, Frame, read_capture  # noqa: E402
+from labctl.wire.capture import Capture, Frame  # noqa: E402
+from labctl.wire.read import read_capture  # noqa: E402
 from labctl.wire.write import write_pcapng  # noqa: E402
 
 FIELDS = ["frame.number", "frame.time_epoch", "ip.src", "ip.dst", "tcp.srcport", "tcp.dstport", "tcp.flags", "tcp.len"]
@@ -39,7 +40,7 @@ FLAGS = {  # tshark's flag → our events
     "tcp.analysis.out_of_order": {"out of order"},
     "tcp.analysis.zero_window": {"zero window"},
 }
-MODEL = "import sys; from pathlib import Path; from labctl.wire.capture import read_capture; from labctl.wire.build import build_trace\n"
+MODEL = "import sys; from pathlib import Path; from labctl.wire.read import read_capture; from labctl.wire.build import build_trace\n"
 MODEL += "trace = build_trace(read_capture(Path(sys.argv[1]).read_bytes()))\n"
 PAGE = (
     MODEL
