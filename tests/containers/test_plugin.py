@@ -159,7 +159,7 @@ def test_a_lab_that_does_not_come_up_is_said_once(play, tmp_path):
         f"@pytest.mark.lab('tcp-demo', swap={{'tcp-server': {str(tmp_path / 'bad.py')!r}}})\ndef test_a(lab): pass\n",
         code=1,
     )
-    assert out.count("no idea") == 1
+    assert out.partition("short test summary info")[0].count("no idea") == 1  # in CI pytest's summary repeats it
 
 
 def test_two_workers_of_xdist_have_a_lab_each_and_keep_their_reports(play, engine):
