@@ -1,11 +1,12 @@
 """Measure the window: from `labctl gui` to its first picture, by each way, and what it takes of memory. The container is up before.
 
-    .venv/bin/python bench/gui.py [RUNS]
+    .venv/bin/python bench/gui.py [-n RUNS]
 
 Its peer is a bare Tk program of one label, shown by labctl in the same way; the two take turns. The user's display is an X server in a
 container of its own; for `web`, a Chromium that runs already.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -149,4 +150,6 @@ def tell(spent):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("-n", type=int, default=5, metavar="RUNS")
+    main(parser.parse_args().n)

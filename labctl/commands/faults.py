@@ -74,6 +74,7 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
     except ValueError as error:
         raise UsageError(str(error)) from error
     started: list[str] = []
+    started_ns = time.time_ns()
     if fault.verb not in STARTED:
         _refuse_what_has_no_network(found, fault, wanted)
     else:
@@ -90,7 +91,7 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
     # A shaper that does not answer may have left its filter behind: healing puts another in its place.
     if fault.verb == "heal":
         wanted |= {name: wanted.get(name, WHOLE) for name, shaper in shapers.items() if not shaper.works}
-    told = bring_about(engine, found, shapers, wanted, image) if wanted else {}
+    told = bring_about(engine, found, shapers, wanted, image, started_ns) if wanted else {}
     if fault.verb in ("crash", "pause"):
         for name in fault.hosts:
             host = found.host(name)

@@ -62,6 +62,7 @@ def bring_about(
     shapers: Mapping[str, Shaper],
     wanted: Mapping[str, HostFaults],
     image: Image,
+    started_ns: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Give hosts the faults that are wanted of them; in force when this returns. Returns what each shaper told.
 
@@ -70,6 +71,7 @@ def bring_about(
         shapers: what there is.
         wanted: hosts whose state changes.
         image: of a shaper that is to be started.
+        started_ns: when hosts were about to be started again; 0 where none was.
 
     Raises:
         LabError: a shaper cannot do it. Then it does nothing at all: its traffic flows.
@@ -82,7 +84,9 @@ def bring_about(
         state, shaper = wanted[name], shapers.get(name)
         host = found.host(name)
         helper = shaper.helper if shaper else None
+        log: dict[str, Any] = {}
         if helper and shaper and not shaper.answers:
+            log = _log_of(engine, shaper, started_ns)
             engine.remove_helper(helper)
             helper = None
         if helper is None:
@@ -95,10 +99,23 @@ def bring_about(
         rules = [item.rule() for item in state.impairments]
         replies = [item.rule() for item in state.replies]
         request = {"do": "apply", "rules": rules, "replies": replies, "cut": dict(state.cuts), "hosts": addresses}
+        request |= {"log": log} if log else {}
         return name, engine.ask_helper(helper, request)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(pool.map(do, wanted))
+
+
+def _log_of(engine: Breaking, shaper: Shaper, started_ns: int) -> dict[str, Any]:
+    """Return what a shaper did that is about to be replaced, for the next one to remember; nothing where it does not answer."""
+    if not shaper.told:
+        return {}
+    try:
+        log = engine.ask_helper(shaper.helper, {"do": "log"})
+    except LabError:
+        return {}
+    ended = [cut | {"until_ns": cut["until_ns"] or started_ns or cut["since_ns"]} for cut in log["cuts"]]
+    return {"events": log["events"], "cuts": ended}
 
 
 def known_addresses(found: Found, shapers: Mapping[str, Shaper]) -> dict[str, Sequence[str]]:

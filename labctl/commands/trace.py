@@ -16,6 +16,7 @@ from labctl.plan import StartTap
 from labctl.progress import Progress
 from labctl.wire.build import TraceBuilder, build_trace
 from labctl.wire.capture import Capture
+from labctl.wire.cut import Cut, read_cuts
 from labctl.wire.deep import Node
 from labctl.wire.ladder import Mark
 from labctl.wire.model import Call, Trace
@@ -65,13 +66,14 @@ class Seen:
         frames = self.capture.frames
         first = frames[0].time_ns if frames else 0
         calls = without_secrets(self.trace, self.calls, self.tied)
+        shaped, cuts = tuple(self.trace.shaped), self.trace.cuts
         return Notes(
-            self.name, self.summary, self.ready_ns, len(frames), first, self.marks, calls, tuple(self.trace.shaped), self.faults
-        )  # fmt: skip
+            self.name, self.summary, self.ready_ns, len(frames), first, self.marks, calls, shaped, self.faults, cuts
+        )
 
 
 def _seen(capture: Capture, notes: Notes) -> Seen:
-    trace = build_trace(capture)
+    trace = build_trace(capture, cuts=notes.cuts)
     tied = tuple(apply_notes(trace, notes))
     return Seen(notes.name, capture, trace, notes.marks, notes.ready_ns, notes.summary, notes.calls, tied, notes.faults)
 
@@ -86,13 +88,15 @@ def see(engine: Engine, lab: str | None, *, calls: Callable[[Found], Sequence[Ca
     found = choose(engine, lab)
     tap = tap_of(found)
     capture, marks = read_tap(engine, tap, found)
+    shaped, cuts = what_shapers_did(engine, found)
     notes = Notes(
         tap.lab,
         ready_ns=next((when for when, text in marks if text == READY), 0),
         marks=tuple(_mark(when, text) for when, text in marks if text != READY),
         calls=tuple(calls(found)) if calls else (),
-        shaped=tuple(what_shapers_did(engine, found)),
+        shaped=tuple(shaped),
         faults=tuple(what_is_broken(engine, found)),
+        cuts=tuple(cuts),
     )
     return _seen(capture, notes)
 
@@ -112,14 +116,17 @@ def keep_marks(engine: Engine, seen: Seen, lab: str) -> None:
         engine.mark_tap(tap, [(seen.ready_ns, READY), *steps])
 
 
-def what_shapers_did(engine: Engine, found: Found) -> list[Shaped]:
-    """Return what the lab's shapers dropped, held and changed; of one that does not answer, nothing."""
+def what_shapers_did(engine: Engine, found: Found) -> tuple[list[Shaped], list[Cut]]:
+    """Return what the lab's shapers dropped, held and changed, and what they cut off; of one that does not answer, nothing."""
     events: list[Shaped] = []
+    cuts: list[Cut] = []
     for helper in found.hosts:
         if helper.role == SHAPER and helper.state == "running":
             with suppress(LabError):
-                events += read_events(engine.ask_helper(helper, {"do": "log"})["events"])
-    return events
+                log = engine.ask_helper(helper, {"do": "log"})
+                events += read_events(log["events"])
+                cuts += read_cuts(log["cuts"])
+    return events, cuts
 
 
 def what_is_broken(engine: Engine, found: Found) -> Iterator[tuple[str, str]]:

@@ -157,8 +157,8 @@ class FakeEngine:
         told = self.shapers[helper.id]
         if request["do"] == "apply":
             self.acted.append(f"apply {helper.name}")
-            told |= {name: request[name] for name in ("rules", "cut", "hosts") if name in request}
-        return dict(told) if request["do"] != "log" else {"events": []}
+            told |= {name: request[name] for name in ("rules", "cut", "hosts", "log") if name in request}
+        return dict(told) if request["do"] != "log" else told.get("log", {"events": [], "cuts": []})
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:  # noqa: ARG002
         """Yield the log that the test laid down."""

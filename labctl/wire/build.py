@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 
 from labctl.wire.capture import ETHERNET, Capture, Frame
+from labctl.wire.cut import Cut
 from labctl.wire.dns import PORT as DNS_PORT
 from labctl.wire.dns import read_dns
 from labctl.wire.icmp import quoted_datagram
@@ -22,9 +23,9 @@ PLAIN_IPV4 = b"\x08\x00\x45"  # its type, and a header of version 4 and 20 octet
 _new = Packet.__new__
 
 
-def build_trace(capture: Capture, names: Mapping[str, str] | None = None) -> Trace:
-    """Return what a capture shows; `names` go before those of its own name records."""
-    builder = TraceBuilder({**capture.names, **(names or {})})
+def build_trace(capture: Capture, names: Mapping[str, str] | None = None, cuts: tuple[Cut, ...] = ()) -> Trace:
+    """Return what a capture shows, where these partitions were; `names` go before those of its own name records."""
+    builder = TraceBuilder({**capture.names, **(names or {})}, cuts)
     with no_collection():
         builder.read(capture.frames)
         builder.finish()
@@ -38,8 +39,8 @@ def build_trace(capture: Capture, names: Mapping[str, str] | None = None) -> Tra
 class TraceBuilder:
     """Puts packets into conversations, one after the other; `trace` is what is known so far."""
 
-    def __init__(self, names: Mapping[str, str] | None = None) -> None:
-        self.trace = Trace(names=dict(names or {}))
+    def __init__(self, names: Mapping[str, str] | None = None, cuts: tuple[Cut, ...] = ()) -> None:
+        self.trace = Trace(names=dict(names or {}), cuts=cuts)
         self._known: dict[
             Key, tuple[Conversation, bool]
         ] = {}  # direction → (conversation, whether its opener sends so)
@@ -54,6 +55,9 @@ class TraceBuilder:
         What most frames of most captures are, a plain segment that only goes on with its connection, is neither read whole nor judged:
         `feed` and `read_packet` would say the same of it, in three times the time.
         """
+        if self.trace.cuts:  # each packet has to be asked whether it was heard
+            self.feed(read_packet(number, frame) for number, frame in enumerate(frames, first))
+            return
         ways, of, keep = self._ways, self.trace.of, self.trace.packets.append
         for number, frame in enumerate(frames, first):
             time_ns, octets, length, link, comment = frame
@@ -82,6 +86,8 @@ class TraceBuilder:
         """Take packets in the order in which they were seen."""
         for packet in packets:
             self.trace.packets.append(packet)
+            if cut := next((cut for cut in self.trace.cuts if cut.drops(packet)), None):
+                self.trace.unheard[packet.number] = str(cut)
             if packet.kind == "TCP" and packet.fragment is None and packet.source_port is not None:
                 self._take_segment(packet)
             else:
@@ -99,7 +105,7 @@ class TraceBuilder:
         conversation.packets.append(packet)
         self.trace.of[packet.number] = conversation.number
         flow = self._flows[conversation.number]
-        flow.take(packet, from_opener)
+        flow.take(packet, from_opener, heard=packet.number not in self.trace.unheard)
         return flow.ways[not from_opener]
 
     def _is_new(self, found: tuple[Conversation, bool], packet: Packet) -> bool:
@@ -126,7 +132,8 @@ class TraceBuilder:
                 if message:
                     packet.note, conversation.topic = str(message), "DNS"
             if packet.kind == "TCP" and conversation.number in self._flows:
-                self._flows[conversation.number].take(packet, from_opener)
+                heard = packet.number not in self.trace.unheard
+                self._flows[conversation.number].take(packet, from_opener, heard=heard)
         conversation.packets.append(packet)
         self.trace.of[packet.number] = conversation.number
         if packet.problem:

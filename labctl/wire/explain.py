@@ -8,7 +8,7 @@ from labctl.wire.model import FIN, NS, Call, Conversation, Event, EventKind, Pac
 from labctl.wire.oneway import directions, one_ways
 from labctl.wire.reasons import PORT_UNREACHABLE, Reason, doubles, lost_of, time_outs_in_a_row, waits, why_reset
 from labctl.wire.retell import retell
-from labctl.wire.sentence import Sentence
+from labctl.wire.sentence import Sentence, times
 from labctl.wire.shaped import Shaped
 from labctl.wire.shaped import told as told_of
 
@@ -22,10 +22,12 @@ def explain(conversation: Conversation, trace: Trace) -> list[Sentence]:
     if conversation.kind == "TCP":
         dialogue = dialogues_of(trace).of(conversation)
         lost = lost_of(conversation, trace)
-        return [*_Tcp(conversation, calls, dialogue, lost).sentences(), *_ways(conversation, trace)]
-    if conversation.kind == "UDP":
-        return [*_udp(conversation, calls, lost_of(conversation, trace)), *_ways(conversation, trace)]
-    return []
+        told = [*_Tcp(conversation, calls, dialogue, lost).sentences()]
+    elif conversation.kind == "UDP":
+        told = [*_udp(conversation, calls, lost_of(conversation, trace))]
+    else:
+        return []
+    return [*told, *_unheard(conversation, trace), *_ways(conversation, trace)]
 
 
 def _unreachable(conversation: Conversation, calls: Iterable[Call]) -> Iterator[Sentence]:
@@ -46,6 +48,17 @@ def _unreachable(conversation: Conversation, calls: Iterable[Call]) -> Iterator[
             yield Sentence(
                 f"{told.host}'s {told.name}() returned ECONNREFUSED for it.", (event.frame,), "RFC 1122 section 4.1.3.3"
             )
+
+
+def _unheard(conversation: Conversation, trace: Trace) -> Iterator[Sentence]:
+    """Tell of packets that crossed the bridge during a partition."""
+    frames: dict[str, list[int]] = {}
+    for packet in conversation.packets:
+        if why := trace.unheard.get(packet.number):
+            frames.setdefault(why, []).append(packet.number)
+    for why, those in frames.items():
+        verb = "was dropped where it" if len(those) == 1 else "were dropped where they"
+        yield Sentence(f"{times(len(those), 'packet')} {verb} arrived: {why}.", tuple(those))
 
 
 def _ways(conversation: Conversation, trace: Trace) -> Iterator[Sentence]:
@@ -144,8 +157,8 @@ class _Tcp:
         for side in self.it.sides:
             frames = tuple(event.frame for event in self.events(kind) if event.by == side.host)
             if frames:
-                times = "once" if len(frames) == 1 else f"{len(frames)} times"
-                yield Sentence(f"{side.host} asked {times} {what}.", frames, rfc)
+                often = "once" if len(frames) == 1 else f"{len(frames)} times"
+                yield Sentence(f"{side.host} asked {often} {what}.", frames, rfc)
 
     def black_hole(self) -> Iterator[Sentence]:
         """Tell of segments that were too long for the path, where nobody told their sender."""
@@ -161,9 +174,9 @@ class _Tcp:
         rows = time_outs_in_a_row(self.it)
         for row in rows:
             gaps = waits(self.it, row)
-            times = ", ".join(f"{gap:.2g}" for gap in gaps[:6]) + (", …" if len(gaps) > 6 else "")
+            spans = ", ".join(f"{gap:.2g}" for gap in gaps[:6]) + (", …" if len(gaps) > 6 else "")
             how = ": its time-out doubles each time" if doubles(gaps) else ""
-            text = f"{row[0].by} had no acknowledgment in time and sent the same {len(row)} times again, {times} s apart{how}"
+            text = f"{row[0].by} had no acknowledgment in time and sent the same {len(row)} times again, {spans} s apart{how}"
             yield Sentence(
                 f"{text}.", tuple(event.frame for event in row), "RFC 6298 section 5.5" if how else row[0].rfc
             )

@@ -28,6 +28,7 @@ def trace_facts(trace: Trace, marks: Sequence[Mark] = ()) -> dict[str, Any]:
                 found := conversations.get(trace.of.get(packet.number, 0)),
                 dialogues.text(packet, found),
                 ways.get(packet.number),
+                trace.unheard.get(packet.number, ""),
             )
             for packet in trace.packets
         ],
@@ -82,9 +83,15 @@ def event_facts(event: Event) -> dict[str, Any]:
 
 
 def packet_facts(
-    packet: Packet, conversation: Conversation | None, said: str = "", way: OneWay | None = None
+    packet: Packet, conversation: Conversation | None, said: str = "", way: OneWay | None = None, unheard: str = ""
 ) -> dict[str, Any]:
-    """Return a packet; sequence numbers are counted from the first, as the ladder shows them."""
+    """Return a packet; sequence numbers are counted from the first, as the ladder shows them.
+
+    Args:
+        said: what it means in its protocol.
+        way: how long it was under way.
+        unheard: why it was dropped where it arrived.
+    """
     facts: dict[str, Any] = {
         "frame": packet.number,
         "time_ns": packet.time_ns,
@@ -104,6 +111,8 @@ def packet_facts(
         facts["ack"] = relative_ack(packet, conversation) if packet.flags & ACK else None
     if way:
         facts["one_way"] = one_way_facts(way)
+    if unheard:
+        facts["unheard"] = unheard
     if packet.problem:
         facts["problem"] = packet.problem
     return facts

@@ -52,7 +52,7 @@ class Row:
         states: (lane, state) that it led to.
         end_ns: when a call returned.
         sent_ns: when its host sent it, where a shaper held it; else 0.
-        lost: a shaper dropped it: it never crossed the wire, and has no frame.
+        lost: a fault dropped it; one without a frame never crossed the wire, the others were dropped where they arrived.
     """
 
     kind: Literal["packet", "call", "conversation", "mark", "gap"]
@@ -305,7 +305,14 @@ class _Layout:
         return self.packet_row(packet, self.by_number.get(self.trace.of.get(packet.number, 0)))
 
     def is_plain(self, packet: Packet) -> bool:
-        if packet.way is None or packet.note or packet.problem or packet.comment or self.trace.shaped:
+        if (
+            packet.way is None
+            or packet.note
+            or packet.problem
+            or packet.comment
+            or self.trace.shaped
+            or self.trace.cuts
+        ):
             return False
         if packet.number in self.notes or packet.number in self.states or packet.number in self.ways:
             return False
@@ -321,6 +328,9 @@ class _Layout:
         fate = self.fates.of(packet)
         if fate and (words := told(fate)):
             notes.append(words)
+        unheard = self.trace.unheard.get(packet.number, "")
+        if unheard:
+            notes.append(f"dropped where it arrived: {unheard}")
         dialogue = self.dialogues.of(conversation)
         if dialogue and (answers := dialogue.note(packet.number)):
             notes.append(answers)
@@ -336,8 +346,9 @@ class _Layout:
             "; ".join(filter(None, (detail(packet, conversation), str(self.ways.get(packet.number, ""))))),
             notes,
             self.states.get(packet.number, []),
-            "bad" if packet.number in self.bad or packet.problem else "note" if notes else "plain",
+            "bad" if packet.number in self.bad or packet.problem or unheard else "note" if notes else "plain",
             sent_ns=fate.seen_ns if fate else 0,
+            lost=bool(unheard),
         )
 
     def lost_rows(self, packets: Sequence[Packet]) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from labctl.wire.address import joined
 
 if TYPE_CHECKING:
+    from labctl.wire.cut import Cut
     from labctl.wire.dialogue import Dialogues
     from labctl.wire.shaped import Shaped
     from labctl.wire.tcp import Way
@@ -285,6 +286,8 @@ class Trace:
         dropped: frames that the capture lost; None where it does not say.
         problems: what is amiss with the capture itself.
         shaped: what the lab's shapers say that they did to packets.
+        cuts: when which hosts were cut off from which.
+        unheard: frames that crossed and were dropped where they arrived → why.
         dialogues: what the connections' ends said, once somebody asked (`dialogues_of`).
     """
 
@@ -296,6 +299,8 @@ class Trace:
     dropped: int | None = None
     problems: list[str] = field(default_factory=list)
     shaped: "list[Shaped]" = field(default_factory=list)
+    cuts: "tuple[Cut, ...]" = ()
+    unheard: dict[int, str] = field(default_factory=dict)
     dialogues: "Dialogues | None" = field(default=None, repr=False, compare=False)
 
     @property

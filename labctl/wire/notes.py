@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labctl.wire.capture import Capture
+from labctl.wire.cut import Cut
 from labctl.wire.describe import call_arguments
 from labctl.wire.dialogue import dialogues_of
 from labctl.wire.ladder import Mark
@@ -38,6 +39,7 @@ class Notes:
         calls: as they were read from strace, not tied yet.
         shaped: what shapers dropped, held and changed.
         faults: (host, what was broken there when the notes were taken).
+        cuts: when which hosts were cut off from which.
     """
 
     name: str = ""
@@ -49,9 +51,10 @@ class Notes:
     calls: tuple[Call, ...] = ()
     shaped: tuple[Shaped, ...] = ()
     faults: tuple[tuple[str, str], ...] = ()
+    cuts: tuple[Cut, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.ready_ns or self.marks or self.calls or self.shaped or self.faults)
+        return bool(self.ready_ns or self.marks or self.calls or self.shaped or self.faults or self.cuts)
 
     def belong_to(self, capture: Capture) -> bool:
         """Tell whether they were taken beside this capture; one that was cut off since is still the same."""
@@ -94,6 +97,7 @@ def notes_facts(notes: Notes) -> dict[str, Any]:
         "calls": [_plain(call, _CALL) for call in notes.calls],
         "shaped": [_plain(item, _SHAPED) for item in notes.shaped],
         "faults": [{"host": host, "told": told} for host, told in notes.faults],
+        "cuts": [_plain(item, _CUT) for item in notes.cuts],
     }
 
 
@@ -127,6 +131,7 @@ def read_notes(octets: bytes) -> Notes:
         tuple(Call(**values) for values in _several(said, "calls", _CALL)),
         tuple(Shaped(**values) for values in _several(said, "shaped", _SHAPED)),
         tuple((item["host"], item["told"]) for item in _several(said, "faults", _FAULT)),
+        tuple(Cut(**values) for values in _several({"cuts": [], **said}, "cuts", _CUT)),  # older notes have none
     )
 
 
@@ -204,6 +209,9 @@ def _octets(data: Mapping[str, Any], key: str) -> bytes:
 _MARK: dict[str, Form] = {"time_ns": _whole, "text": _text, "passed": _verdict, "step": _whole, "notes": _texts}
 _SHAPED: dict[str, Form] = {"seen_ns": _whole, "sent_ns": _whole, "verdict": _text, "rule": _text, "head": _octets}
 _FAULT: dict[str, Form] = {"host": _text, "told": _text}
+_CUT: dict[str, Form] = {
+    "host": _text, "addresses": _texts, "other": _text, "sources": _texts, "since_ns": _whole, "until_ns": _whole,
+}  # fmt: skip
 _CALL: dict[str, Form] = {
     "host": _text, "process": _whole, "program": _text, "time_ns": _whole, "seconds": _seconds, "name": _text,
     "descriptor": _whole_or_none, "result": _whole_or_none, "error": _text, "text": _text, "local": _text, "peer": _text,

@@ -197,7 +197,7 @@ class _Arrow:
         if begin == end:
             yield f'<circle class="f {colour}" cx="{begin:.0f}" cy="{y:.0f}" r="4"/>'
         elif self.row.lost:  # it breaks
-            far = begin + (end - begin) * 0.6
+            far = begin + (end - begin) * (0.9 if self.row.frame else 0.6)  # where it arrived, or on its way
             yield f'<line class="l {colour}" x1="{begin:.0f}" y1="{self.top:.0f}" x2="{far:.0f}" y2="{y + 1:.0f}"/>'
             yield f'<path class="l {colour}" d="M{far - 6:.0f} {y - 5:.0f}l12 12m0 -12l-12 12"/>'
         else:
@@ -298,7 +298,7 @@ def _name(row: Row, begin_ns: int) -> str:
     ms = f"{(row.time_ns - begin_ns) / 1e6:.3f} ms"
     if row.kind == "packet":
         told = [
-            f"{'lost' if row.lost else f'frame {row.frame}'}, {ms}, {row.source} to {row.target or 'everyone'}: {row.text}",
+            f"{f'frame {row.frame}' if row.frame else 'lost'}, {ms}, {row.source} to {row.target or 'everyone'}: {row.text}",
             *row.notes,
         ]
         return "; ".join([*told, *(f"{lane} is {state}" for lane, state in row.states)])

@@ -73,14 +73,14 @@ class Flow(Trouble):
         self.calm = False  # open, in order, and nothing pending but acknowledgments
         self.ways = (Way(self, *self.ends), Way(self, *self.ends[::-1]))
 
-    def take(self, packet: Packet, from_opener: bool) -> None:
-        """Take a segment, sent by the opener or by the answerer."""
+    def take(self, packet: Packet, from_opener: bool, *, heard: bool = True) -> None:
+        """Take a segment, sent by the opener or by the answerer; one that its receiver did not hear changes its sender alone."""
         end, peer = self.ends if from_opener else (self.ends[1], self.ends[0])
         flags, seq, length = packet.flags, packet.seq, packet.payload
         side = end.side
         side.packets += 1
         if flags & SYN:
-            self._take_syn(packet, end, peer)
+            self._take_syn(packet, end, peer, heard)
         if not end.seen:
             end.seen = True
             side.first_seq = side.first_seq if side.first_seq is not None else (seq if flags & SYN else seq - 1 & WHOLE)
@@ -97,22 +97,24 @@ class Flow(Trouble):
             side.octets += (following - end.next & WHOLE) - bool(flags & SYN) - bool(flags & FIN)
             end.next, end.next_time = following, packet.time_ns
         if flags & ACK:
-            self._take_ack(packet, end, peer)
+            self._take_ack(packet, end, peer, heard)
         if following != seq:
             end.sent.append((seq, following))
-        if length and not peer.pending:
+        if length and not heard and end.hole is None:
+            end.hole = seq
+        if length and heard and not peer.pending:
             peer.pending = (seq + length & WHOLE, packet.time_ns, packet.number)
         end.window = packet.window
         if flags & FIN:
-            self._take_fin(packet, end, peer, following)
+            self._take_fin(packet, end, peer, following, heard)
         if flags & RST:
-            self._take_reset(packet, end, peer)
+            self._take_reset(packet, end, peer, heard)
         self.calm = all(
             item.side.state is State.ESTABLISHED and item.ack >= 0 and item.fin is None and item.hole is None
             for item in self.ends
         )
 
-    def _take_syn(self, packet: Packet, end: End, peer: End) -> None:
+    def _take_syn(self, packet: Packet, end: End, peer: End, heard: bool) -> None:
         options = tcp_options(packet)
         if len(options.get(MSS, b"")) == 2:
             end.side.mss = int.from_bytes(options[MSS], "big")
@@ -129,7 +131,7 @@ class Flow(Trouble):
             if state in (None, State.LISTEN, State.CLOSED):
                 self._to(end, State.SYN_RECEIVED, packet)
         elif state in (None, State.CLOSED, State.LISTEN):
-            crossing = peer.side.state is State.SYN_SENT
+            crossing = heard and peer.side.state is State.SYN_SENT
             self._to(end, State.SYN_SENT, packet)
             if crossing:  # RFC 9293 figure 7
                 self._to(end, State.SYN_RECEIVED, packet)
@@ -139,7 +141,7 @@ class Flow(Trouble):
             elif peer.side.state is None:
                 peer.side.states.append((0, State.LISTEN))
 
-    def _take_ack(self, packet: Packet, end: End, peer: End) -> None:
+    def _take_ack(self, packet: Packet, end: End, peer: End, heard: bool) -> None:
         state, theirs = end.side.state, peer.side.state
         if state is None and not packet.flags & SYN:  # the capture began in the middle
             self._to(end, State.ESTABLISHED, packet)
@@ -147,12 +149,13 @@ class Flow(Trouble):
                 self._to(peer, State.ESTABLISHED, packet)
             self.established = True
         if packet.flags & SYN:
-            if theirs in (State.SYN_SENT, State.SYN_RECEIVED):
+            if heard and theirs in (State.SYN_SENT, State.SYN_RECEIVED):
                 self._to(peer, State.ESTABLISHED, packet)
         elif state in (State.SYN_SENT, State.ESTABLISHED) and theirs is State.SYN_RECEIVED:
             self._to(end, State.ESTABLISHED, packet)
-            self._to(peer, State.ESTABLISHED, packet)
-            if not self.established:
+            if heard:
+                self._to(peer, State.ESTABLISHED, packet)
+            if heard and not self.established:
                 self.established = True
                 self.round_trip = packet.time_ns - self.asked
                 took = packet.time_ns - self.began
@@ -181,6 +184,8 @@ class Flow(Trouble):
         if peer.fin is not None and not after(peer.fin, packet.ack):
             if not end.heard_fin:
                 self._hear_fin(packet, end)
+            if not heard:
+                return
             now = peer.side.state
             if now is State.FIN_WAIT_1:
                 self._to(peer, State.FIN_WAIT_2, packet)
@@ -192,7 +197,7 @@ class Flow(Trouble):
                 self._to(peer, State.CLOSED, packet)
                 self._close(packet)
 
-    def _take_fin(self, packet: Packet, end: End, peer: End, following: int) -> None:
+    def _take_fin(self, packet: Packet, end: End, peer: End, following: int, heard: bool) -> None:
         first = end.fin is None
         end.fin = following
         if first:
@@ -209,7 +214,7 @@ class Flow(Trouble):
                 self._to(end, State.CLOSING, packet)
             elif end.side.state is State.CLOSE_WAIT:
                 self._to(end, State.LAST_ACK, packet)
-        if not peer.heard_fin and end.hole is None:
+        if heard and not peer.heard_fin and end.hole is None:
             self._hear_fin(packet, peer)
 
     def _hear_fin(self, packet: Packet, end: End) -> None:
@@ -230,14 +235,15 @@ class Flow(Trouble):
         text = f"closed; {keep} TIME-WAIT" if waits else "closed"
         self.tell("closed", packet, text, "RFC 9293 section 3.6", waits[0] if waits else "")
 
-    def _take_reset(self, packet: Packet, end: End, peer: End) -> None:
+    def _take_reset(self, packet: Packet, end: End, peer: End, heard: bool) -> None:
         if self.over and end.side.state is State.CLOSED and peer.side.state is State.CLOSED:
             return
-        refused = peer.side.state is State.SYN_SENT and not self.established
+        refused = heard and peer.side.state is State.SYN_SENT and not self.established
         if refused and not end.side.packets - 1:
             end.side.states[:] = [(0, State.CLOSED)]  # nobody listened there
         self._to(end, State.CLOSED, packet)
-        self._to(peer, State.CLOSED, packet)
+        if heard:
+            self._to(peer, State.CLOSED, packet)
         self.over = True
         host = end.side.host
         if refused:

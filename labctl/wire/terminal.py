@@ -15,6 +15,7 @@ PLAIN = str.maketrans("→…–·✓✗µ", ">.-.+xu")  # for a terminal that h
 LEAST = 48  # columns; a narrower ladder is drawn this wide
 LANE = 16  # columns between two lanes, at the least
 GROUP = 12  # columns to the lane of groups, which nobody sends from
+CALL = 28  # columns in which a call with its time says enough
 NUMBERS = 15  # columns of the frame's number and its time
 
 
@@ -130,7 +131,7 @@ class TextLadder:
             before = dashes // 2
             bar = self.stroke * before + text + self.stroke * (dashes - before)
             if row.lost:  # the arrow breaks: the head and what is before it are missing
-                kept = max(width_of(text) + 2, room * 2 // 3)
+                kept = max(width_of(text) + 2, room - 2 if row.frame else room * 2 // 3)
                 bar = cut(self.stroke + text + self.stroke * room, kept - 2).rstrip("…") + "✗"
                 line.put(
                     left + 1 if target > source else right - width_of(bar), bar if target > source else "✗" + bar[:-1]
@@ -150,11 +151,11 @@ class TextLadder:
         place = self.places[self.lanes.index(row.source)] if row.source in self.lanes else NUMBERS
         took = f"  {row.notes[0]}" if row.notes else ""
         edge = self.notes_at or self.width
-        if place - NUMBERS < edge - place:
-            line.put(place + 2, cut_call(row.text, edge - place - 3 - width_of(took)) + took)
-        else:
-            text = cut_call(row.text, place - NUMBERS - 2 - width_of(took)) + took
-            line.put(place - 1 - width_of(text), text)
+        to_right = place - NUMBERS < edge - place
+        way, limit = (1, edge) if to_right else (-1, NUMBERS)
+        rooms = [way * (end - place) for end in (*self.places, limit) if way * (end - place) > 0]
+        text = cut_call(row.text, _enough(rooms, width_of(row.text + took)) - 3 - width_of(took)) + took
+        line.put(place + 2 if to_right else place - 1 - width_of(text), text)
         frames = ", ".join(map(str, row.frames[:4]))
         note = (
             [f"{'frame' if len(row.frames) == 1 else 'frames'} {frames}{' …' if len(row.frames) > 4 else ''}"]
@@ -187,6 +188,11 @@ class TextLadder:
         if self.ascii_only:
             text = text.translate(PLAIN).encode("ascii", "replace").decode()
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text.strip() else text
+
+
+def _enough(rooms: list[int], wanted: int) -> int:
+    """Return how many columns a text gets: those to the next lane where it says enough in them, else those beyond."""
+    return next((room for room in sorted(rooms) if room - 3 >= min(wanted, CALL)), max(rooms))
 
 
 def milliseconds(nanoseconds: int) -> str:

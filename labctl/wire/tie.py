@@ -5,7 +5,7 @@ what it sent, not by when: two `send`s that share a segment are both tied to it.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labctl.wire.model import ACK, FIN, RST, SYN, Call, Conversation, Event, Side, Trace
@@ -149,7 +149,7 @@ class _Ties:
         """Return one direction, as its sender's calls count it or, where it is `taken`, those of the other end."""
         key = (conversation.number, from_opener, taken)
         if key not in self.streams:
-            self.streams[key] = _read_stream(conversation, from_opener)
+            self.streams[key] = _read_stream(conversation, from_opener, self.trace.unheard if taken else ())
         return self.streams[key]
 
     def take_tcp(self, call: Call, conversation: Conversation, own: bool) -> None:
@@ -228,11 +228,15 @@ class _Ties:
             stream.count += 1
 
 
-def _read_stream(conversation: Conversation, from_opener: bool) -> _Stream:
+def _read_stream(conversation: Conversation, from_opener: bool, unheard: Container[int]) -> _Stream:
     stream = _Stream()
     side = conversation.opener if from_opener else conversation.answerer
     for packet in conversation.packets:
-        if packet.kind != conversation.kind or conversation.from_opener(packet) != from_opener:
+        if (
+            packet.kind != conversation.kind
+            or conversation.from_opener(packet) != from_opener
+            or packet.number in unheard
+        ):
             continue
         if conversation.kind == "UDP":
             stream.frames.append(packet.number)

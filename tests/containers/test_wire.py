@@ -242,3 +242,27 @@ class TestCalls:
         labctl("up", "tcp-demo", "--lab", lab, "--tap")
         assert "strace" not in labctl("exec", "--lab", lab, "tcp-server", "--", "cat", "/proc/1/cmdline").stdout
         assert labctl.json("trace", lab)["calls"] == []
+
+
+def test_what_a_partition_drops_is_drawn_so_also_after_the_host_was_started_again(labctl):
+    lab = labctl.name()
+    labctl("up", "tcp-demo", "--lab", lab, "--tap")
+
+    def unheard():
+        packets = labctl.json("trace", lab)["packets"]
+        return [packet for packet in packets if packet["kind"] == "TCP" and packet.get("unheard")]
+
+    knock = "python3 -c \"import socket; socket.create_connection(('tcp-server', 7), 1.5)\""
+    labctl("partition", "client", "tcp-server", "--lab", lab)
+    labctl("exec", "--lab", lab, "client", "--", "sh", "-c", f"! {knock}")
+    labctl("heal", "--lab", lab)
+    labctl("exec", "--lab", lab, "client", "--", "sh", "-c", knock)
+    syns = unheard()
+    assert len(syns) >= 2
+    assert {packet["text"].split()[0] for packet in syns} == {"SYN"}
+    assert {packet["unheard"] for packet in syns} == {"tcp-server is cut off from client"}
+    drawn = labctl("trace", lab).stdout
+    assert drawn.count("✗") == len(syns)
+    assert "dropped where it arrived" in re.sub(r"\s+", " ", drawn)
+    labctl("restart", "tcp-server", "--lab", lab)
+    assert unheard() == syns

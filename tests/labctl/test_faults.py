@@ -1,6 +1,7 @@
 """Faults as they are said, merged and kept; nothing is broken here."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -445,6 +446,19 @@ class TestCommands:
         self.break_(engine, "impair a b delay 5ms", "restart a")
         assert engine.acted[2:] == ["restart a", "remove shaper-a", "start shaper-a", "apply shaper-a"]
         assert len(next(iter(engine.shapers.values()))["rules"]) == 1
+
+    def test_what_its_shaper_had_done_is_remembered_after_a_restart(self):
+        engine = lab()
+        self.break_(engine, "partition a b")
+        cut = {"other": "b", "since_ns": 5, "until_ns": 9}
+        (told,) = (told for told in engine.shapers.values() if told["host"] == "a")
+        told["log"] = {"events": [[1, 0, "lost", "a → b", ""]], "cuts": [cut, cut | {"until_ns": 0}]}
+        before = time.time_ns()
+        self.break_(engine, "restart a")
+        log = engine.ask_helper(engine.found.shaper("a"), {"do": "log"})
+        assert log["events"] == [[1, 0, "lost", "a → b", ""]]
+        assert log["cuts"][0] == cut
+        assert before <= log["cuts"][1]["until_ns"] <= time.time_ns()  # it ended with the network that it was in
 
     def test_a_dead_helper_is_told_and_healed(self):
         engine = lab()

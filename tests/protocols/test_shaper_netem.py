@@ -2,6 +2,7 @@
 
 import re
 import struct
+import time
 
 import pytest
 
@@ -176,6 +177,31 @@ class TestPrograms:
         assert run(program, frame("fd00::2", "fd00::3"))
         assert not run(program, solicitation())
         assert not run(program, self.ARP)
+
+
+def test_when_cuts_were_in_force_is_remembered(monkeypatch):
+    monkeypatch.setattr(cut, "cut", lambda *_, **__: None)
+    monkeypatch.setattr(cut, "mend", lambda: None)
+    monkeypatch.setattr(cut, "is_cut", lambda: True)
+    made = supervisor.Supervisor.__new__(supervisor.Supervisor)
+    made.own, made.addresses, made.hosts = "server", ["10.0.0.2"], {"client": ["10.0.0.3"]}
+    made.kept, made.past, made._present, made._pid, made._has_cut = [], [], {}, 0, False
+    began = time.time_ns()
+    for cuts in ({"client": None}, {"client": None, cut.CRASHED: None}, {cut.CRASHED: None}):
+        made.cuts = cuts
+        made._enforce_cuts()
+    one, other = made.log()["cuts"]
+    assert (one["host"], one["addresses"], one["other"], one["sources"]) == (
+        "server",
+        ["10.0.0.2"],
+        "client",
+        ["10.0.0.3"],
+    )
+    assert (other["other"], other["until_ns"]) == ("", 0)
+    assert began <= one["since_ns"] <= other["since_ns"] <= one["until_ns"]
+    made.cuts = {}
+    made._enforce_cuts()
+    assert made.log()["cuts"][-1]["until_ns"] >= other["since_ns"]
 
 
 def test_a_cut_is_one_transaction_over_a_table_of_its_own():

@@ -13,9 +13,11 @@ from labctl.paths import page_file
 from labctl.wire.html import OCTETS, PLACE, draw_html
 from labctl.wire.ladder import Mark, lay_out
 from labctl.wire.mermaid import draw_mermaid
+from labctl.wire.model import Call
 from labctl.wire.svg import draw_svg
 from labctl.wire.terminal import TextLadder, width_of
-from tests.wire.frames import ACK, FIN, MS, PSH, Talk, udp
+from labctl.wire.tie import tie
+from tests.wire.frames import ACK, FIN, MS, PSH, A, B, Talk, udp
 
 GOLDEN = Path(__file__).parent / "golden"
 EVIL = b"</script><svg onload=alert(1)>\x1b[2J\x00&\"'"
@@ -171,3 +173,21 @@ class TestMermaid:
 def test_times_are_of_the_first_row():
     ladder = lay_out(greeting().trace, since_ns=0)
     assert (ladder.begin_ns, ladder.rows[-1].time_ns) == (0, 7 * MS)
+
+
+@pytest.mark.parametrize("width", [64, 80, 100, 120, 200])
+def test_a_call_stays_between_its_lane_and_the_next(width):
+    trace = Talk().opened().a(3, ACK | PSH, 101, 301, b"x" * 40).trace
+    words = f"{b'x' * 40!r}, 40, MSG_NOSIGNAL"
+    one, other = f"{A}:4000", f"{B}:7"
+    sent = Call("client", 1, "c", 2_900_000, 0.000123, "sendto", 4, 40, "", words, one, other, "TCP", b"x" * 40)
+    took = Call("server", 1, "s", 2_900_000, 0.000223, "recvfrom", 4, 40, "", words, other, one, "TCP", b"x" * 40)
+    tie(trace, [sent, took])
+    lines = list(TextLadder(width, colour=False).draw(lay_out(trace)))
+    rails = [
+        at for at, char in enumerate(next(line for line in lines if "conn" in line or "client:" in line)) if char == "│"
+    ]
+    for name in ("sendto", "recvfrom"):
+        (line,) = [line for line in lines if f"{name}(" in line]
+        assert [line[at] for at in rails] == ["│", "│"], "\n".join(lines)
+        assert " = 40  " in line

@@ -23,6 +23,7 @@ from services.tools.shaper.engine import MARK
 
 ENGINE_ANSWERS = 5.0  # seconds
 ENGINE_FLUSHES = 5.0
+CUTS_LOGGED = 1_000
 
 
 class Supervisor:
@@ -44,6 +45,8 @@ class Supervisor:
         self.backend = "shaper"
         self.has_netem: bool | None = None  # not tried yet
         self.kept: list[Any] = []  # events of engines that are no more
+        self.past: list[dict[str, Any]] = []  # cuts that are no more
+        self._present: dict[str, dict[str, Any]] = {}  # those that are in force, by the other host's name
         self.ended = ""  # why the engine is no more
         self._pid = 0
         self._has_cut = True  # as far as is known
@@ -58,6 +61,8 @@ class Supervisor:
         """Put exactly these rules, cuts and changed replies in force."""
         now = time.monotonic()
         self.hosts = request.get("hosts") or self.hosts
+        if before_it := request.get("log"):  # of the shaper that this host had before it was started again
+            self.kept, self.past = [*before_it["events"], *self.kept], [*before_it["cuts"], *self.past]
         self.proxy.apply([self._timed(rule, now) for rule in request.get("replies", self.proxy.rules)], self.hosts)
         before, self.rules = self.rules, [self._timed(rule, now) for rule in request.get("rules", self.rules)]
         try:
@@ -103,10 +108,11 @@ class Supervisor:
         counts = netem.facts() if self._led else {}
         return {"rules": {self.rules[0]["ident"]: counts}, "held": counts["held"], "overrun": 0} if counts else {}
 
-    def events(self) -> dict[str, Any]:
-        """Return what became of each packet lately."""
+    def log(self) -> dict[str, Any]:
+        """Return what became of each packet lately, and when of whom nothing was heard."""
         now = self._ask({"do": "log"})["events"] if self._pid else []
-        return {"events": [*self.kept, *now][-engine.LOGGED :]}
+        cuts = [*self.past, *self._present.values()][-CUTS_LOGGED:]
+        return {"events": [*self.kept, *now][-engine.LOGGED :], "cuts": cuts}
 
     # -- enforcement --------------------------------------------------------------------------------------------------
 
@@ -164,12 +170,28 @@ class Supervisor:
         return "netem" if self.has_netem else "shaper"
 
     def _enforce_cuts(self) -> None:
+        before = time.time_ns()
         if self.cuts:
             sources = [address for name in self.cuts for address in self.hosts.get(name, ())]
             self._has_cut = True
             cut.cut(sources, crashed=cut.CRASHED in self.cuts)
         elif self._has_cut:
             self._mend()
+        self._note_cuts(before)
+
+    def _note_cuts(self, before_ns: int) -> None:
+        """Write down which cuts have ended, at that time at the latest, and which are in force from now on."""
+        for name in [name for name in self._present if name not in self.cuts]:
+            self.past.append(self._present.pop(name) | {"until_ns": before_ns})
+        for name in self.cuts:
+            other = "" if name == cut.CRASHED else name
+            facts = {
+                "host": self.own,
+                "addresses": self.addresses,
+                "other": other,
+                "sources": [*self.hosts.get(name, ())],
+            }
+            self._present.setdefault(name, facts | {"since_ns": time.time_ns(), "until_ns": 0})
 
     def _mend(self) -> None:
         if cut.is_cut():
@@ -193,7 +215,7 @@ class Supervisor:
         """Let traffic flow by itself, then end the engine, which sends what it holds."""
         plumbing.restore(self.device)
         with suppress(plumbing.PlumbingError):
-            self.kept = self.events()["events"]
+            self.kept = self.log()["events"]
             self._ask({"do": "end"}, ENGINE_FLUSHES)
         self._reap(kill=True)
         plumbing.take_up()
@@ -344,7 +366,7 @@ def answer(supervisor: Supervisor, line: bytes) -> dict[str, Any]:
             case "state":
                 told = supervisor.state()
             case "log":
-                told = supervisor.events()
+                told = supervisor.log()
             case verb:
                 told = {"error": f"no verb `{verb}`"}
         return {"id": ident} | told
