@@ -93,7 +93,7 @@ def bring_about(
             if host is None or host.state not in ("running", "paused"):
                 return name, {}  # it has no network to break; what was there went with it
             # A dead shaper may have left its filter in the way: the next one clears it when it starts.
-            if not state and (shaper is None or shaper.told):
+            if not state and not log and (shaper is None or shaper.told):
                 return name, {}
             helper = engine.start_helper(host, chosen or image())
         rules = [item.rule() for item in state.impairments]
@@ -113,6 +113,8 @@ def _log_of(engine: Breaking, shaper: Shaper, started_ns: int) -> dict[str, Any]
     try:
         log = engine.ask_helper(shaper.helper, {"do": "log"})
     except LabError:
+        return {}
+    if not log["events"] and not log["cuts"]:
         return {}
     ended = [cut | {"until_ns": cut["until_ns"] or started_ns or cut["since_ns"]} for cut in log["cuts"]]
     return {"events": log["events"], "cuts": ended}

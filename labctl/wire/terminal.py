@@ -126,18 +126,15 @@ class TextLadder:
             line.put(left + 1, f"{self.left} {text}" if source == target else text)
         else:
             room = right - left - 1
-            text = cut(row.text, room - 4)
+            text = cut(row.text, room - 6 if row.lost else room - 4)
+            if row.lost:  # the arrow breaks: the head and what is before it are missing
+                room = max(room - 3 if row.frame else room * 2 // 3, width_of(text) + 3)
             dashes = room - 1 - width_of(text)
             before = dashes // 2
             bar = self.stroke * before + text + self.stroke * (dashes - before)
-            if row.lost:  # the arrow breaks: the head and what is before it are missing
-                kept = max(width_of(text) + 2, room - 2 if row.frame else room * 2 // 3)
-                bar = cut(self.stroke + text + self.stroke * room, kept - 2).rstrip("…") + "✗"
-                line.put(
-                    left + 1 if target > source else right - width_of(bar), bar if target > source else "✗" + bar[:-1]
-                )
-            else:
-                line.put(left + 1, bar + self.right if target > source else self.left + bar)
+            to_right = target > source
+            head = "✗" if row.lost else self.right if to_right else self.left
+            line.put(left + 1 if to_right else right - room, bar + head if to_right else head + bar)
         code = BAD if row.tone == "bad" else COLOURS.get(row.protocol, 37)
         notes = [note for note in row.notes if row.text not in note or row.kind != "packet" or row.lost]
         notes += [
