@@ -83,7 +83,15 @@ def trace_command(
     if (follow or not deep) and (frames or deep):
         raise UsageError("`--frame` goes with `--deep`, and `--deep` not with `--follow`", where="--deep")
     if follow:
-        _follow(lab, width, quiet, tap_told)
+        for option, given in {"--out": out, "--most": most, "--json": as_json}.items():
+            if given:
+                hint = "what was captured up to now is had by `labctl trace` without `--follow`"
+                raise UsageError(
+                    f"`--follow` draws on the terminal alone, so `{option}` does not go with it",
+                    where=option,
+                    hint=hint,
+                )
+        _follow(lab, choice, width, quiet, tap_told)
         return
     seen = see_place(connect, lab)
     told: dict[str, Any] = {}
@@ -172,10 +180,11 @@ def print_ladder(ladder: Any, width: int | None = None) -> None:
         click.echo(line)
 
 
-def _follow(lab: str | None, width: int | None, quiet: bool, tap_told: dict[str, Any]) -> None:
+def _follow(lab: str | None, choice: Any, width: int | None, quiet: bool, tap_told: dict[str, Any]) -> None:
     """Draw packets as they come; what was captured before comes first."""
+    from labctl.commands.live import follow
     from labctl.commands.prepare import tools_image
-    from labctl.commands.trace import choose, follow, is_file, start_tap
+    from labctl.commands.trace import choose, is_file, start_tap
     from labctl.wire.ladder import lay_out
     from labctl.wire.terminal import TextLadder
 
@@ -197,9 +206,14 @@ def _follow(lab: str | None, width: int | None, quiet: bool, tap_told: dict[str,
         click.echo(f"lab `{tap.lab}` had no tap; what crossed before now is not in the ladder", err=True)
     drawing = TextLadder(terminal_width(width), colour=use_colour(), ascii_only=not speaks_unicode())
     shown, begin = 0, 0
-    for live, newest in follow(engine, tap, found):
-        ladder = lay_out(live.builder.trace, frames=range(shown + 1, newest + 1))
-        shown = newest
+    for live in follow(engine, tap, found):
+        ladder = lay_out(
+            live.builder.trace,
+            frames=range(shown + 1, live.newest + 1),
+            conversations=None if choice.conversation is None else [choice.conversation],
+            everything=choice.everything,
+        )
+        shown = live.newest
         if not ladder.rows:
             continue
         begin = begin or ladder.begin_ns

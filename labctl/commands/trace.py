@@ -14,14 +14,13 @@ from labctl.errors import LabError, UsageError
 from labctl.model import SHAPER, Found, FoundHost, LabSpec, TapSpec
 from labctl.plan import StartTap
 from labctl.progress import Progress
-from labctl.wire.build import TraceBuilder, build_trace
+from labctl.wire.build import build_trace
 from labctl.wire.capture import Capture
 from labctl.wire.cut import Cut, read_cuts
 from labctl.wire.deep import Node
 from labctl.wire.ladder import Mark
 from labctl.wire.model import Call, Trace
 from labctl.wire.notes import Notes, NotesError, apply_notes, read_notes, without_secrets
-from labctl.wire.pcap import Stream
 from labctl.wire.read import CaptureError, read_capture
 from labctl.wire.shaped import Shaped, read_events
 from labctl.words import nearest
@@ -293,30 +292,3 @@ def start_tap(engine: Engine, found: Found, image: str, spec: TapSpec, progress:
     scenario = found.hosts[0].scenario if found.hosts else lab
     engine.act(LabSpec(lab, scenario, (), tap=spec, tools_image=image), (StartTap(spec),), progress)
     return tap_of(engine.look(lab))
-
-
-class Live:
-    """A trace that grows with the wire."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.builder = TraceBuilder(names)
-        self._stream = Stream()
-        self._number = 0
-
-    def feed(self, octets: bytes) -> int:
-        """Take octets of the capture; return the number of the last frame that is whole.
-
-        Raises:
-            ValueError: they are no capture.
-        """
-        frames = self._stream.feed(octets)
-        self.builder.read(frames, self._number + 1)
-        self._number += len(frames)
-        return self._number
-
-
-def follow(engine: Engine, tap: FoundHost, found: Found) -> Iterator[tuple[Live, int]]:
-    """Yield the growing trace with the number of its newest frame, each time there is something new."""
-    live = Live(names_of(found))
-    for octets in engine.follow_tap(tap):
-        yield live, live.feed(octets)

@@ -96,7 +96,10 @@ class Engine(Speaking, Clearing, Breaking, Protocol):
         """
 
     def follow_tap(self, tap: FoundHost) -> Iterator[bytes]:
-        """Yield a tap's capture as it grows: one pcap file, cut anywhere. Closing the iterator ends it."""
+        """Yield a tap's capture as it grows: one pcap file, cut anywhere; nothing, a few times a second, while it does not.
+
+        Closing the iterator ends it.
+        """
 
     def mark_tap(self, tap: FoundHost, marks: Sequence[tuple[int, str]]) -> None:
         """Note beside the capture what happened when: (nanoseconds since 1970, text); earlier notes go."""

@@ -158,7 +158,10 @@ class FakeEngine:
         if request["do"] == "apply":
             self.acted.append(f"apply {helper.name}")
             told |= {name: request[name] for name in ("rules", "cut", "hosts", "log") if name in request}
-        return dict(told) if request["do"] != "log" else told.get("log", {"events": [], "cuts": []})
+        if request["do"] != "log":
+            return dict(told)
+        log: dict[str, Any] = told.get("log", {"events": [], "cuts": []})
+        return log | {"events": [event for event in log["events"] if event[-1] > request.get("after", 0)]}
 
     def logs(self, host: FoundHost, *, follow: bool = False, tail: int | None = None) -> Iterator[bytes]:  # noqa: ARG002
         """Yield the log that the test laid down."""

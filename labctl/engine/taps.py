@@ -135,8 +135,7 @@ def follow(api: APIClient, tap: FoundHost) -> Iterator[bytes]:
         raise failures.not_running(tap, error) from error
     with channel:  # at its end stdin ends, and with it the program in the tap
         for stream, part in channel.frames():
-            if stream == 1:
-                yield part
+            yield part if stream == 1 else b""
 
 
 def mark(carrier: helpers.Carrier, tap: FoundHost, marks: Sequence[tuple[int, str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, overload
 from labctl.wire.describe import call_text, detail, duration, is_noise, label
 from labctl.wire.dialogue import dialogues_of
 from labctl.wire.model import Call, Conversation, Packet, Trace
-from labctl.wire.oneway import one_ways
+from labctl.wire.oneway import OneWay, one_ways
 from labctl.wire.pause import no_collection
 from labctl.wire.shaped import Fates, told
 from labctl.wire.strace import WAITS
@@ -19,6 +19,7 @@ Tone = Literal["plain", "note", "bad"]
 BAD = {"retransmission", "fast retransmission", "spurious retransmission", "lost segment", "reset", "refused", "unreachable", "unanswered",
        "zero window", "cut short", "out of order"}  # fmt: skip
 LOOSE_NS = 5_000_000_000  # what was dropped so long before the first packet, or after the last, belongs to them
+ALWAYS = 1 << 63
 NEAR_NS = 1_000_000  # a wait ends this soon after the packet that it was for
 NOISE = "housekeeping of the network"
 EVERYONE = ""  # the lane of a group or of all hosts
@@ -153,7 +154,7 @@ def lay_out(
         since_ns: leave out what was before.
         until_ns: leave out what was after.
         conversations: only these.
-        frames: only these.
+        frames: only these; as a `range`, what is new in a live ladder, with all that shapers are said to have dropped.
         everything: the network's housekeeping too.
     """
     with no_collection():
@@ -170,7 +171,9 @@ class _Layout:
         self.early: set[int] = set()
         self.fates = Fates(trace.shaped)
         self.dialogues = dialogues_of(trace)
-        self.ways = one_ways(trace, self.fates)
+        self.ways: dict[int, OneWay] = {}
+        self.only: set[int] | None = None
+        self.live = False
         self.silent: dict[Way, bool] = {}  # whether no protocol is known there, so that octets are shown as they are
 
     def build(
@@ -193,10 +196,11 @@ class _Layout:
                 for item in self.by_number.values()
                 if item.kind == "TCP" and item.packets[0].time_ns < since_ns
             }
+        self.only, self.live = only, isinstance(frames, range)
+        if not self.live:  # to look at all that was before would take longer each time
+            self.ways = one_ways(self.trace, self.fates)
         all_of = self.trace.packets
-        if (
-            isinstance(frames, range) and all_of and all_of[-1].number == len(all_of)
-        ):  # a live ladder asks for the newest few
+        if isinstance(frames, range) and all_of and all_of[-1].number == len(all_of):
             all_of = all_of[max(0, frames.start - 1) : frames.stop - 1]
         if since_ns or until_ns is not None or only is not None or wanted is not None:
             whys = [self.why_not(packet, since_ns, until_ns, only, wanted, everything) for packet in all_of]
@@ -231,8 +235,10 @@ class _Layout:
         wanted: set[int] | None,
         everything: bool,
     ) -> str:
-        if wanted is not None:
-            return "" if packet.number in wanted else "not asked for"
+        if wanted is not None and packet.number not in wanted:
+            return "not asked for"
+        if wanted is not None and not self.live:
+            return ""
         if packet.time_ns < since_ns or self.trace.of.get(packet.number) in self.early:
             return "before the lab was ready"
         if until_ns is not None and packet.time_ns > until_ns:
@@ -353,15 +359,17 @@ class _Layout:
 
     def lost_rows(self, packets: Sequence[Packet]) -> list[Row]:
         """Return rows for what shapers dropped while these packets crossed: a tap cannot see it, but it was sent."""
-        if not self.fates.never or not packets:
+        if not self.fates.never or not (packets or self.live):
             return []
-        first, last = packets[0].time_ns - LOOSE_NS, packets[-1].time_ns + LOOSE_NS
+        first, last = (packets[0].time_ns - LOOSE_NS, packets[-1].time_ns + LOOSE_NS) if not self.live else (0, ALWAYS)
         rows = []
         for item in self.fates.never:
             packet = item.packet
             if not first <= item.seen_ns <= last or is_noise(packet):
                 continue
             conversation = self.conversation_of(packet)
+            if self.only is not None and (conversation is None or conversation.number not in self.only):
+                continue
             source, target = self.ends(packet, conversation)
             rows.append(
                 Row(

@@ -56,7 +56,7 @@ def read_events(events: Iterable[Sequence[object]]) -> list[Shaped]:
     """Return what a shaper's log tells."""
     return [
         Shaped(int(str(seen)), int(str(sent)), str(verdict), str(rule), bytes.fromhex(str(head)))
-        for seen, sent, verdict, rule, head in events
+        for seen, sent, verdict, rule, head, _ in events
     ]
 
 

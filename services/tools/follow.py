@@ -1,6 +1,7 @@
 """Copy a growing capture to stdout, as it grows: `python3 -m services.tools.follow /capture/lab.pcap`. Ends when its stdin does.
 
 A tap writes a ring: `lab.pcap0`, `lab.pcap1`, …, then `lab.pcap0` again. The copy is one file: later headers are left out.
+While nothing comes, a full stop goes to stderr every now and then, so that who listens can do something else meanwhile.
 """
 
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 HEADER = 24  # octets of a pcap file's header
+BEAT = 10  # polls between two full stops
 POLL = 0.02  # seconds; a learner sees a frame within a tenth of a second of the wire
 
 
@@ -19,11 +21,17 @@ def main(stem: str) -> None:
     folder, name = Path(stem).parent, Path(stem).name
     current = _oldest(folder, name)
     stream: BinaryIO = current.open("rb")
+    silent = 0
     while True:
         if octets := stream.read(1 << 20):
             out.write(octets)
             out.flush()
+            silent = 0
             continue
+        silent += 1
+        if silent % BEAT == 0:
+            sys.stderr.write(".")
+            sys.stderr.flush()
         newer = _next(folder, name, current)
         if newer is not None:  # the ring went on, so this file is complete; a last look at it comes first
             out.write(stream.read())

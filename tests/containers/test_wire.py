@@ -164,6 +164,10 @@ class TestTap:
         labctl("exec", "--lab", lab, "client", "--", "lab", "tcp", "greet", "tcp-server")
         # a line without an end is known as one when the FIN comes, which may be after its segment was drawn as octets
         assert any("Thank you" in line for line in follow.stdout)
+        labctl("impair", "client", "tcp-server", "--lab", lab, "--loss", "100%", "--filter", "udp")
+        shout = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'nobody hears', ('tcp-server', 9))"
+        labctl("exec", "--lab", lab, "client", "--", "python3", "-c", shout)
+        assert any("✗" in line and "nobody hears" in line for line in follow.stdout)
 
 
 class TestRun:

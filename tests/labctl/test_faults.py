@@ -452,11 +452,11 @@ class TestCommands:
         self.break_(engine, "partition a b")
         cut = {"other": "b", "since_ns": 5, "until_ns": 9}
         (told,) = (told for told in engine.shapers.values() if told["host"] == "a")
-        told["log"] = {"events": [[1, 0, "lost", "a → b", ""]], "cuts": [cut, cut | {"until_ns": 0}]}
+        told["log"] = {"events": [[1, 0, "lost", "a → b", "", 1]], "cuts": [cut, cut | {"until_ns": 0}]}
         before = time.time_ns()
         self.break_(engine, "restart a")
         log = engine.ask_helper(engine.found.shaper("a"), {"do": "log"})
-        assert log["events"] == [[1, 0, "lost", "a → b", ""]]
+        assert log["events"] == [[1, 0, "lost", "a → b", "", 1]]
         assert log["cuts"][0] == cut
         assert before <= log["cuts"][1]["until_ns"] <= time.time_ns()  # it ended with the network that it was in
 

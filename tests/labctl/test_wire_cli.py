@@ -64,6 +64,11 @@ class TestBadInput:
         assert run_cli(["trace", "whole.pcapng", "--follow"]) == 2
         assert "is a file, and does not grow" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("option", [("--out", "x.svg"), ("--most", "9"), ("--json",)])
+    def test_what_does_not_go_with_following(self, folder, capsys, option):
+        assert run_cli(["trace", "demo", "--follow", *option]) == 2
+        assert f"`{option[0]}` does not go with it" in capsys.readouterr().err
+
 
 class TestHalfACapture:
     """What is there is told; that it is not all is said first."""

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from labctl.commands.calls import read_calls, under_strace
+from labctl.commands.live import follow
 from labctl.commands.pictures import FORMS, Choice, ladder_of, write_picture
 from labctl.commands.run import RunResult, StepResult
-from labctl.commands.trace import follow, is_file, keep_marks, see, see_file, see_settled
+from labctl.commands.trace import is_file, keep_marks, see, see_file, see_settled
 from labctl.commands.wire import expectation_of, expects_wire, judge_wire, mark_steps
 from labctl.engine.fake import FakeEngine
 from labctl.engine.networks import bridge_name
@@ -19,11 +20,12 @@ from labctl.plan import StartTap, is_complete, plan_up
 from labctl.scenario.read import ScenarioError, parse_scenario
 from labctl.scenario.wire import WireItem
 from labctl.wire.expect import SAME, judge
+from labctl.wire.ladder import lay_out
 from labctl.wire.read import read_capture
 from labctl.wire.rules import RULES
 from labctl.wire.shaped import Shaped
 from labctl.wire.write import write_pcapng
-from tests.wire.frames import ACK, FIN, MS, PSH, Talk
+from tests.wire.frames import ACK, FIN, MS, PSH, B, Talk, tcp
 
 HOSTS = (HostSpec("client", "labctl/client", {}), HostSpec("tcp-server", "labctl/tcp-server", {}))
 SPEC = LabSpec("demo", "demo", HOSTS, tap=TapSpec(), tools_image="labctl/tools")
@@ -173,9 +175,27 @@ class TestSee:
     def test_a_growing_capture_is_followed_frame_by_frame(self, engine, size):
         octets = engine.tapped.files[0]
         engine.tapped = Tapped(tuple(octets[at : at + size] for at in range(0, len(octets), size)))
-        *_, (live, newest) = follow(engine, TAP, engine.found)
-        assert newest == 8
+        *_, live = follow(engine, TAP, engine.found)
+        assert live.newest == 8
         assert live.builder.trace.conversations[0].events[-1].kind == "closed"
+
+    def test_who_follows_is_told_once_of_what_shapers_did_and_who_is_cut_off(self, engine, monkeypatch):
+        monkeypatch.setattr("labctl.commands.live.ASK", 0)
+        shaper = engine.start_helper(CLIENT, "tools")
+        head = tcp(PSH | ACK, 101, 301, b"never seen").hex()
+        events = [[number * MS, 0, "lost", "client → server", head, number] for number in (1, 2)]
+        cut = {"host": "server", "addresses": [B], "other": "", "sources": [], "since_ns": 4 * MS, "until_ns": 0}
+        log = engine.shapers[shaper.id]["log"] = {"events": events[:1], "cuts": []}
+        whole = engine.tapped.files[0]
+        engine.tapped = Tapped((whole[:-300], b"", b"", whole[-300:]))
+        following = follow(engine, TAP, engine.found)
+        assert [item.seen_ns for item in next(following).builder.trace.shaped] == [MS]
+        assert next(following).builder.trace.shaped == []
+        log["events"], log["cuts"] = events, [cut]
+        live = next(following)
+        ladder = lay_out(live.builder.trace, frames=range(live.newest + 1, live.newest + 1))
+        assert [(row.frame, row.lost, row.time_ns) for row in ladder.rows] == [(0, True, 2 * MS)]
+        assert next(following).builder.trace.unheard.keys() == {5, 7}  # what was sent before is not
 
 
 class TestPictures:

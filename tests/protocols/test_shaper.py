@@ -179,6 +179,17 @@ class TestEngine:
         wire.run(10 * MS)
         assert [when for when, _ in wire.sent] == [6 * MS, 6 * MS]
 
+    def test_what_it_did_is_told_in_whole_or_from_a_time_on(self):
+        wire = Wire(Rule("r", to="server", effect=Effect(loss=1.0)))
+        for at in (MS, 2 * MS, 3 * MS):
+            wire.take(frame(), at)
+        whole = wire.engine.events(100)
+        assert [(seen, sent, verdict, at) for seen, sent, verdict, *_, at in whole] == [
+            (at + 100, 0, "lost", at) for at in (MS, 2 * MS, 3 * MS)
+        ]
+        assert wire.engine.events(100, after=2 * MS) == whole[2:]
+        assert wire.engine.events(100, after=3 * MS) == []
+
     def test_the_rule_that_asks_for_more_comes_first(self):
         wire = Wire(
             Rule("all", effect=Effect(delay_ns=MS)),
@@ -270,13 +281,13 @@ class TestEngine:
     def test_the_log_tells_what_became_of_each(self):
         wire = Wire(Rule("r", effect=Effect(loss=0.5, delay_ns=MS)))
         for _ in range(20):
-            wire.take(frame(payload=bytes(200)))
+            wire.take(frame(payload=bytes(200)), 1)
         told = wire.engine.events(1000)
         assert [entry[2] == "lost" for entry in told] == [
             f.copies == 0 for f in predict(Effect(loss=0.5), 1, "udp|client|server", 20)
         ]
-        assert {(seen, sent) for seen, sent, *_ in told} == {(1000, 0), (1000, 1000 + MS)}
-        assert {len(head) for *_, head in told} == {2 * SNAP}
+        assert {(seen, sent) for seen, sent, *_ in told} == {(1001, 0), (1001, 1001 + MS)}
+        assert {len(head) for *_, head, _ in told} == {2 * SNAP}
 
     def test_what_does_not_fit_into_memory_is_overrun_and_no_loss(self, monkeypatch):
         monkeypatch.setattr(engine, "HELD", 5)

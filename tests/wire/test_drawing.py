@@ -17,7 +17,7 @@ from labctl.wire.model import Call
 from labctl.wire.svg import draw_svg
 from labctl.wire.terminal import TextLadder, width_of
 from labctl.wire.tie import tie
-from tests.wire.frames import ACK, FIN, MS, PSH, A, B, Talk, udp
+from tests.wire.frames import ACK, FIN, MS, PSH, A, B, Talk, ether, udp
 
 GOLDEN = Path(__file__).parent / "golden"
 EVIL = b"</script><svg onload=alert(1)>\x1b[2J\x00&\"'"
@@ -191,3 +191,15 @@ def test_a_call_stays_between_its_lane_and_the_next(width):
         (line,) = [line for line in lines if f"{name}(" in line]
         assert [line[at] for at in rails] == ["│", "│"], "\n".join(lines)
         assert " = 40  " in line
+
+
+def test_a_live_ladder_is_of_what_is_new_without_the_networks_housekeeping():
+    report = bytes.fromhex("3a000502000001008f00000000000001") + bytes(20)
+    one, group = b"\xfe\x80" + bytes(13) + b"\1", b"\xff\2" + bytes(13) + b"\x16"
+    talk = Talk().opened().at(3, ether(0x86DD, bytes.fromhex("6000000000240001") + one + group + report))
+    talk = talk.a(4, ACK | PSH, 101, 301, b"x")
+    assert [row.frame for row in lay_out(talk.trace, frames=range(3, 6)).rows if row.kind == "packet"] == [3, 5]
+    assert [
+        row.frame for row in lay_out(talk.trace, frames=range(3, 6), everything=True).rows if row.kind == "packet"
+    ] == [3, 4, 5]
+    assert not lay_out(talk.trace, frames=range(3, 6), conversations=[7]).rows

@@ -47,6 +47,11 @@ def test_the_held_one_tells_for_how_long(trace):
     assert "held for 80.0 ms" in row.notes
 
 
+def test_of_other_conversations_only_where_they_are_asked_for(trace):
+    assert [row.lost for row in lay_out(trace, conversations=[1]).rows if row.kind == "packet"].count(True) == 1
+    assert not any(row.lost for row in lay_out(trace, conversations=[2]).rows)
+
+
 def test_text(trace):
     lines = list(TextLadder(100, colour=False).draw(lay_out(trace)))
     (line,) = [line for line in lines if "✗" in line]
@@ -142,5 +147,5 @@ def test_a_fate_belongs_to_the_frame_that_looks_the_same_and_crossed_then(trace)
     ],
 )
 def test_words(verdict, held, words):
-    (item,) = read_events([[MS, MS + held * MS, verdict, "r", "00"]])
+    (item,) = read_events([[MS, MS + held * MS, verdict, "r", "00", MS]])
     assert told(item) == words

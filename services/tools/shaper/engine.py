@@ -14,6 +14,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from services.tools.shaper.decide import NANO
@@ -198,12 +199,21 @@ class Engine:
             "refused": self.refused,
         }
 
-    def events(self, offset: int) -> list[list[Any]]:
-        """Return what became of each packet: [seen, sent (ns since 1970; 0 for never), verdict, rule, the frame's head in hex]."""
-        return [
-            [seen + offset, sent + offset if sent else 0, verdict, by, head.hex()]
-            for seen, sent, verdict, by, head in self.log
+    def events(self, offset: int, after: int = 0) -> list[list[Any]]:
+        """Return what became of each packet.
+
+        [seen, sent (ns since 1970; 0 for never), verdict, rule, the frame's head in hex, seen by this machine's monotonic clock]
+
+        Args:
+            offset: from the monotonic clock to the time since 1970, ns.
+            after: only of those that were seen later, by the monotonic clock.
+        """
+        new = takewhile(lambda event: event[0] > after, reversed(self.log))
+        rows = [
+            [seen + offset, sent + offset if sent else 0, verdict, by, head.hex(), seen]
+            for seen, sent, verdict, by, head in new
         ]
+        return rows[::-1]
 
 
 def run(control: socket.socket, device: str, inner: str) -> None:
@@ -282,7 +292,7 @@ def _obey(
         case "facts":
             answer |= engine.facts() | {"overrun": overruns.total() + engine.refused}
         case "log":
-            answer["events"] = engine.events(time.time_ns() - time.monotonic_ns())
+            answer["events"] = engine.events(time.time_ns() - time.monotonic_ns(), request.get("after", 0))
         case "end":
             with contextlib.suppress(BlockingIOError):  # what has left the host by now
                 while True:

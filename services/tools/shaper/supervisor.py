@@ -108,11 +108,12 @@ class Supervisor:
         counts = netem.facts() if self._led else {}
         return {"rules": {self.rules[0]["ident"]: counts}, "held": counts["held"], "overrun": 0} if counts else {}
 
-    def log(self) -> dict[str, Any]:
-        """Return what became of each packet lately, and when of whom nothing was heard."""
-        now = self._ask({"do": "log"})["events"] if self._pid else []
+    def log(self, after: int = 0) -> dict[str, Any]:
+        """Return what became of each packet that was seen after then (monotonic ns), and when of whom nothing was heard."""
+        before = [event for event in self.kept if event[-1] > after]
+        now = self._ask({"do": "log", "after": after})["events"] if self._pid else []
         cuts = [*self.past, *self._present.values()][-CUTS_LOGGED:]
-        return {"events": [*self.kept, *now][-engine.LOGGED :], "cuts": cuts}
+        return {"events": [*before, *now][-engine.LOGGED :], "cuts": cuts}
 
     # -- enforcement --------------------------------------------------------------------------------------------------
 
@@ -366,7 +367,7 @@ def answer(supervisor: Supervisor, line: bytes) -> dict[str, Any]:
             case "state":
                 told = supervisor.state()
             case "log":
-                told = supervisor.log()
+                told = supervisor.log(request.get("after", 0))
             case verb:
                 told = {"error": f"no verb `{verb}`"}
         return {"id": ident} | told
