@@ -39,8 +39,8 @@ class Cut:
 
     def __str__(self) -> str:
         if not self.other:
-            return f"nothing reaches {self.host} any more"
-        return f"{self.host} is cut off from {self.other}"
+            return f"nothing reached {self.host} any more"
+        return f"{self.host} was cut off from {self.other}"
 
 
 def read_cuts(told: Iterable[Mapping[str, Any]]) -> list[Cut]:

@@ -87,7 +87,7 @@ class Flow(Trouble):
             end.next, end.next_time = seq, packet.time_ns
         last, end.last = end.last, ""
         if length or flags & (SYN | FIN | RST) or seq != end.next or packet.ack == end.ack or not packet.window or last:
-            self.analyse(packet, end, peer)
+            self.analyse(packet, end, peer, heard=heard)
         else:
             end.duplicates = 0
         following = seq + length + bool(flags & SYN) + bool(flags & FIN) & WHOLE
@@ -104,7 +104,8 @@ class Flow(Trouble):
             end.hole = seq
         if length and heard and not peer.pending:
             peer.pending = (seq + length & WHOLE, packet.time_ns, packet.number)
-        end.window = packet.window
+        if heard:
+            end.window = packet.window
         if flags & FIN:
             self._take_fin(packet, end, peer, following, heard)
         if flags & RST:
@@ -175,12 +176,13 @@ class Flow(Trouble):
                 text = f"acknowledged {waited / 1e6:.0f} ms after it came"
                 self.tell("delayed ack", packet, text, "RFC 1122 section 4.2.3.2", end.side.host, (pending[2],))
             end.pending = None
-        end.ack, end.ack_time = packet.ack, packet.time_ns
-        sent = peer.sent
-        while sent and not after(sent[0][1], packet.ack):
-            sent.popleft()
         if peer.hole is not None and after(packet.ack, peer.hole):
             peer.hole = None
+        if heard:  # an end is judged by what it can know
+            end.ack, end.ack_time = packet.ack, packet.time_ns
+            sent = peer.sent
+            while sent and not after(sent[0][1], packet.ack):
+                sent.popleft()
         if peer.fin is not None and not after(peer.fin, packet.ack):
             if not end.heard_fin:
                 self._hear_fin(packet, end)

@@ -84,7 +84,8 @@ class Trouble:
         """Write down what a segment shows."""
         self.conversation.events.append(Event(kind, packet.number, text, by, (*frames, packet.number), rfc))
 
-    def analyse(self, packet: Packet, end: End, peer: End) -> None:
+    def analyse(self, packet: Packet, end: End, peer: End, *, heard: bool = True) -> None:
+        """Judge a segment; an acknowledgment that was not heard counts for nothing."""
         flags, seq, length, window = packet.flags, packet.seq, packet.payload, packet.window
         plain = not flags & (SYN | FIN | RST)
         host = end.side.host
@@ -109,7 +110,8 @@ class Trouble:
             lost = seq - end.next & WHOLE
             self.tell("lost segment", packet, f"{lost} octets before it were not seen", "RFC 9293 section 3.8", host)
         if plain and not length:
-            self._analyse_ack(packet, end, peer)
+            if heard:
+                self._analyse_ack(packet, end, peer)
             return
         end.duplicates = 0
         scaled = plain and peer.shift >= 0 and end.shift >= 0 and peer.ack >= 0

@@ -264,7 +264,7 @@ def test_what_a_partition_drops_is_drawn_so_also_after_the_host_was_started_agai
     syns = unheard()
     assert len(syns) >= 2
     assert {packet["text"].split()[0] for packet in syns} == {"SYN"}
-    assert {packet["unheard"] for packet in syns} == {"tcp-server is cut off from client"}
+    assert {packet["unheard"] for packet in syns} == {"tcp-server was cut off from client"}
     drawn = labctl("trace", lab).stdout
     assert drawn.count("✗") == len(syns)
     assert "dropped where it arrived" in re.sub(r"\s+", " ", drawn)

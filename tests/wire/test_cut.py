@@ -43,13 +43,13 @@ def talk():
 
 class TestDrops:
     def test_what_comes_from_the_other_host_while_it_is_in_force(self, talk):
-        assert seen(talk, deaf(10, 100)).unheard == {4: "server is cut off from client"}
+        assert seen(talk, deaf(10, 100)).unheard == {4: "server was cut off from client"}
         assert seen(talk, deaf(10)).unheard.keys() == {4, 5}
         assert seen(talk, deaf(60, 100)).unheard == {}
         assert seen(talk).unheard == {}
 
     def test_one_that_hears_nothing_at_all(self, talk):
-        assert seen(talk, deaf(10, other="")).unheard[4] == "nothing reaches server any more"
+        assert seen(talk, deaf(10, other="")).unheard[4] == "nothing reached server any more"
 
     def test_not_what_is_no_ip(self):
         question = (
@@ -95,6 +95,35 @@ class TestStates:
         assert "closed" not in kinds(one)
 
 
+class TestTrouble:
+    """An end is judged by what it heard, not by what crossed the bridge."""
+
+    def test_what_is_sent_again_for_want_of_an_ack_that_was_not_heard_is_not_needless(self):
+        talk = (
+            Talk().opened().b(3, PSH | ACK, 301, 101, b"data").a(50, ACK, 101, 305).b(300, PSH | ACK, 301, 101, b"data")
+        )
+        assert [event.kind for event in seen(talk).conversations[0].events][1:] == [
+            "delayed ack",
+            "spurious retransmission",
+        ]
+        assert [event.kind for event in seen(talk, deaf(10)).conversations[0].events][1:] == [
+            "delayed ack",
+            "retransmission",
+        ]
+
+    def test_duplicates_that_were_not_heard_make_nobody_send_again(self):
+        talk = Talk().opened().b(3, PSH | ACK, 301, 101, b"data").b(4, PSH | ACK, 305, 101, b"more")
+        for at in (50, 51, 52, 53):
+            talk.a(at, ACK, 101, 301)
+        talk.b(60, PSH | ACK, 301, 101, b"data")
+        assert "fast retransmission" in kinds(seen(talk).conversations[0])
+        assert not {"fast retransmission", "duplicate ack"} & set(kinds(seen(talk, deaf(10)).conversations[0]))
+
+    def test_probes_are_probes_all_the_same(self):
+        talk = Talk().opened().a(1000, ACK, 100, 301).a(2000, ACK, 100, 301)
+        assert kinds(seen(talk, deaf(10)).conversations[0]).count("keep-alive") == 2
+
+
 def test_calls_took_what_was_heard(talk):
     took = Call("server", 1, "s", 301 * MS, 0.001, "recv", 4, 4, "", "", f"{B}:7", f"{A}:4000", "TCP", b"data")
     for cuts, frames in (((deaf(10, 100),), (5,)), ((), (4,))):
@@ -113,7 +142,7 @@ class TestPictures:
     def test_the_row_is_broken_and_says_why(self, talk):
         rows = [row for row in lay_out(seen(talk, deaf(10, 100))).rows if row.kind == "packet"]
         assert [row.frame for row in rows if row.lost] == [4]
-        assert rows[3].notes == ["dropped where it arrived: server is cut off from client"]
+        assert rows[3].notes == ["dropped where it arrived: server was cut off from client"]
 
     def test_text(self, talk):
         lines = list(TextLadder(100, colour=False).draw(lay_out(seen(talk, deaf(10, 100)))))
@@ -129,14 +158,14 @@ class TestPictures:
         packets = [row for row in page_data(trace, ladder, 100)["rows"] if isinstance(row, list) and row[0] == 0]
         assert [(row[5], row[15]) for row in packets][3:5] == [(4, 1), (5, 0)]
         assert [packet.get("unheard") for packet in trace_facts(trace)["packets"]][3:5] == [
-            "server is cut off from client",
+            "server was cut off from client",
             None,
         ]
 
     def test_the_account(self, talk):
         trace = seen(talk, deaf(10, 310))
         told = [str(sentence) for sentence in explain(trace.conversations[0], trace)]
-        assert "2 packets were dropped where they arrived: server is cut off from client. (frames 4, 5)" in told
+        assert "2 packets were dropped where they arrived: server was cut off from client. (frames 4, 5)" in told
 
 
 def test_notes_keep_them():
