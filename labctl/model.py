@@ -3,7 +3,6 @@
 A lab is wanted as a `LabSpec` (from a scenario and the Compose model) and found as `Found` (from the labels on the engine's objects).
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -67,6 +66,8 @@ class HostSpec:
     @property
     def digest(self) -> str:
         """Digest of the service's definition: a found host with another one is out of date."""
+        import hashlib  # most commands do without
+
         return hashlib.sha256(json.dumps(self.service, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -2,9 +2,8 @@
 
 import importlib
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,10 @@ from labctl.errors import UsageError
 from labctl.scenario.catalog import find_scenario, own_scenarios
 
 publish_option = click.option("--publish", is_flag=True, help="Open the hosts' ports on 127.0.0.1.")
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 build_option = click.option("--build", is_flag=True, help="Build the images even where they are up to date.")
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="Seconds until ready."
@@ -180,6 +183,8 @@ def run_command(
     **tap_told: Any,
 ) -> None:
     """Bring SCENARIO up, play its steps, judge what they did, take it down. Exits with 1 where an expectation failed."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from labctl.cli.verdicts import Verdicts, write_junit, write_report
     from labctl.commands.down import down
     from labctl.commands.prepare import load
