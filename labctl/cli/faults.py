@@ -1,7 +1,7 @@
 """`labctl impair`, `partition`, `pause`, `crash`, `restart`, `heal`, `faults`."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +202,7 @@ def _say(words: list[str], lab: str | None, *, as_json: bool, quiet: bool) -> No
 
 
 def _do(fault: Fault, lab: str | None, *, as_json: bool, quiet: bool) -> None:
-    from labctl.commands.faults import inflict
+    from labctl.commands.faults import faults, inflict
     from labctl.commands.hosts import choose_lab
 
     engine = connect_to_break()
@@ -214,7 +214,18 @@ def _do(fault: Fault, lab: str | None, *, as_json: bool, quiet: bool) -> None:
         print_json(lab=name, verb=fault.verb, hosts=fault.hosts, shapers=told)
     elif not quiet:
         click.echo(outcome(fault, name, told), err=True)
+        if fault.verb == "heal" and len(fault.hosts) == 2:
+            for line in what_stays(fault, name, faults(engine, name)):
+                click.echo(line, err=True)
     sys.exit(0)
+
+
+def what_stays(fault: Fault, lab: str, broken: Iterable["Broken"]) -> Iterator[str]:
+    """Yield, in words, what two hosts that were healed of each other still do to all others, and so to each other."""
+    for item in broken:
+        ends = {item.host, item.to}
+        for host in ends.intersection(fault.hosts) if "all" in ends else ():
+            yield f"{item.host} → {item.to}: {item.told} stays; `labctl heal {host} --lab {lab}` lifts it"
 
 
 def _in_force(item: Impairment, told: Mapping[str, Mapping[str, Any]]) -> str:

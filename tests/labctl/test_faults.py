@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labctl.cli.faults import outcome
-from labctl.commands.faults import faults, inflict
+from labctl.cli.faults import outcome, what_stays
+from labctl.commands.faults import Broken, faults, inflict
 from labctl.engine.fake import FakeEngine
 from labctl.engine.helpers import helper_body
 from labctl.errors import LabError, UsageError
@@ -612,3 +612,14 @@ class TestWhatIsSaid:
             for host, state in after(fault, now, HOSTS).items()
         }
         assert outcome(fault, "x", told) == said.replace("H", "`labctl heal --lab x`")
+
+    def test_of_two_that_are_healed_what_they_do_to_all_stays_and_is_said(self):
+        there = [
+            Broken("impair", "a", "all", "delay 5ms"),
+            Broken("impair", "c", "all", "loss 1%"),
+            Broken("reply", "all", "b", "reply 451"),
+        ]
+        assert list(what_stays(read_fault("heal a b"), "x", [*there, Broken("impair", "a", "c", "loss 2%")])) == [
+            "a → all: delay 5ms stays; `labctl heal a --lab x` lifts it",
+            "all → b: reply 451 stays; `labctl heal b --lab x` lifts it",
+        ]
