@@ -139,6 +139,7 @@ class Supervisor:
                 self._lead(None)
         except (plumbing.PlumbingError, OSError):
             self.rules, self.cuts = [], {}
+            self._note_cuts(time.time_ns())
             self._clean()
             raise
 
@@ -182,17 +183,23 @@ class Supervisor:
 
     def _note_cuts(self, before_ns: int) -> None:
         """Write down which cuts have ended, at that time at the latest, and which are in force from now on."""
-        for name in [name for name in self._present if name not in self.cuts]:
-            self.past.append(self._present.pop(name) | {"until_ns": before_ns})
-        for name in self.cuts:
-            other = "" if name == cut.CRASHED else name
-            facts = {
+        wanted = {
+            name: {
                 "host": self.own,
                 "addresses": self.addresses,
-                "other": other,
+                "other": "" if name == cut.CRASHED else name,
                 "sources": [*self.hosts.get(name, ())],
             }
-            self._present.setdefault(name, facts | {"since_ns": time.time_ns(), "until_ns": 0})
+            for name in self.cuts
+        }
+        for name, noted in list(self._present.items()):
+            if (
+                name not in wanted or noted["sources"] != wanted[name]["sources"]
+            ):  # it has other addresses since it was started again
+                self.past.append(self._present.pop(name) | {"until_ns": before_ns})
+        for name, facts in wanted.items():
+            if name not in self._present:
+                self._present[name] = facts | {"since_ns": time.time_ns(), "until_ns": 0}
 
     def _mend(self) -> None:
         if cut.is_cut():
