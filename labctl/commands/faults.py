@@ -11,7 +11,7 @@ from labctl.engine.lock import lab_lock
 from labctl.errors import LabError, UsageError
 from labctl.faults.impairment import SEED, Impairment
 from labctl.faults.read import Fault
-from labctl.faults.state import CRASHED, WHOLE, HostFaults, after
+from labctl.faults.state import CRASHED, HostFaults, after, mirrored
 from labctl.model import Found, FoundHost
 from labctl.words import nearest
 
@@ -90,7 +90,7 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
             }
     # A shaper that does not answer may have left its filter behind: healing puts another in its place.
     if fault.verb == "heal":
-        wanted |= {name: wanted.get(name, WHOLE) for name, shaper in shapers.items() if not shaper.works}
+        wanted |= {name: wanted.get(name, now[name]) for name, shaper in shapers.items() if not shaper.works}
     told = bring_about(engine, found, shapers, wanted, image, started_ns) if wanted else {}
     if fault.verb in ("crash", "pause"):
         for name in fault.hosts:
@@ -132,7 +132,9 @@ def _start(engine: Breaking, host: FoundHost, verb: str) -> bool:
 
 def _again(started: Sequence[str], now: dict[str, HostFaults], wanted: dict[str, HostFaults]) -> dict[str, HostFaults]:
     """Return what is wanted when hosts have been started: their shapers' faults are put in force again, and all learn their addresses."""
-    return wanted | {name: wanted.get(name, state) for name, state in now.items() if state or name in started}
+    wanted = wanted | {name: wanted.get(name, state) for name, state in now.items() if state or name in started}
+    ends = {name: mirrored(wanted, name) for name in started}
+    return wanted | {name: state for name, state in ends.items() if state or name in wanted}
 
 
 @dataclass(frozen=True)

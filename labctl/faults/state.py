@@ -81,6 +81,13 @@ def after(fault: Fault, now: State, hosts: Sequence[str], since: int = 0) -> dic
     return {name: state for name, state in new.items() if name in changed or state != now.get(name, WHOLE)}
 
 
+def mirrored(state: State, host: str) -> HostFaults:
+    """Return a host's faults with its own end of partitions that were made while it did not run: the others have theirs."""
+    theirs = {other: item.cuts[host] for other, item in state.items() if host in item.cuts}
+    own = state.get(host, WHOLE)
+    return replace(own, cuts={**theirs, **own.cuts})
+
+
 def spread(impairments: Sequence[Impairment], hosts: Sequence[str]) -> list[Impairment]:
     """Return impairments of which each has a place: packets are impaired where they leave, replies where they are given."""
     return [

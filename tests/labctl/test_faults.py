@@ -460,6 +460,35 @@ class TestCommands:
         assert log["cuts"][0] == cut
         assert before <= log["cuts"][1]["until_ns"] <= time.time_ns()  # it ended with the network that it was in
 
+    @pytest.mark.parametrize(
+        ("while_down", "cuts", "impaired"),
+        [
+            ("partition b", {"a": ["b"], "b": ["a", "c"]}, 1),
+            ("partition b c", {"b": ["c"]}, 1),
+            ("heal b", {}, 0),
+            ("heal c", {}, 1),
+        ],
+    )
+    def test_what_is_done_while_a_host_is_down_is_so_when_it_runs_again(self, while_down, cuts, impaired):
+        engine = lab()
+        self.break_(engine, "impair a b delay 5ms", "crash a cut first")
+        (down,) = engine.shapers.values()
+        down["stale"] = True
+        down["log"] = {"events": [], "cuts": [{"other": "", "since_ns": 5, "until_ns": 0}]}
+        self.break_(engine, while_down)
+        assert down in engine.shapers.values()  # or nobody would know what had been cut off
+        self.break_(engine, "restart a")
+        now = {told["host"]: told for told in engine.shapers.values()}
+        assert {name: sorted(now[name]["cut"]) for name in cuts} == cuts
+        assert "a" in cuts or not now["a"]["cut"]
+        assert len(now["a"]["rules"]) == impaired
+        assert now["a"]["log"]["cuts"][0]["until_ns"]
+
+    def test_a_partition_that_was_made_while_a_host_without_a_shaper_was_down_has_two_ends(self):
+        engine = lab()
+        self.break_(engine, "crash a", "partition b for 9s", "restart a")
+        assert {told["host"]: dict(told["cut"]) for told in engine.shapers.values()}["a"] == {"b": 9.0}
+
     def test_a_dead_helper_is_told_and_healed(self):
         engine = lab()
         self.break_(engine, "partition a b")

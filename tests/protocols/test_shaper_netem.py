@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from services.tools.proxy.keeper import Keeper
 from services.tools.shaper import cut, netem, plumbing, supervisor
 from services.tools.shaper.plumbing import PlumbingError
 from tests.protocols.test_shaper import frame
@@ -218,6 +219,22 @@ def test_a_cut_of_a_host_that_got_another_address_is_another(made):
     assert (one["sources"], other["sources"]) == (["10.0.0.3"], ["10.0.0.4"])
     assert one["until_ns"] <= other["since_ns"]
     assert not other["until_ns"]
+
+
+def test_what_ends_when_the_host_has_gone_is_written_down_and_enforces_nothing(made, monkeypatch):
+    made.cuts = {"client": time.monotonic() - 1, cut.CRASHED: None}
+    made.rules, made.proxy = [DELAY | {"until": time.monotonic() - 1}], Keeper.__new__(Keeper)
+    made.proxy.rules, made.proxy._drained_at = [DELAY | {"until": time.monotonic() - 1}], None
+    made._enforce_cuts()
+    monkeypatch.setattr(plumbing, "find_device", lambda _: None)
+    monkeypatch.setattr(plumbing, "sh", None)  # it has no device on which anything could be done
+    made.device = "eth0"
+    made.expire()
+    assert (made.rules, made.proxy.rules, [*made.cuts]) == ([], [], [cut.CRASHED])
+    assert [bool(one["until_ns"]) for one in made.log()["cuts"]] == [True, False]
+    made.cuts["client"] = None
+    made._enforce(gone=True)
+    assert [one["other"] for one in made.log()["cuts"]] == ["client", ""]  # nothing is cut off where there is no host
 
 
 def test_a_cut_that_goes_with_a_failure_has_ended(made, monkeypatch):
