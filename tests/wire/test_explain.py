@@ -55,6 +55,7 @@ class TestSentences:
 class TestQuestions:
     def test_what_holds_can_be_asked_in_a_row(self):
         talk = Wire(greeting().trace).tcp("client", "server:7")
+        assert len(repr(talk)) < 200  # what a prompt shows of it
         talk.opens().sends("Thank you", by="server").closes_first("server").never_retransmits().reaches(
             "TIME-WAIT", "server"
         )
