@@ -97,8 +97,12 @@ class _Tcp:
     def opening(self) -> Iterator[Sentence]:
         it = self.it
         for event in self.events("handshake"):
+            asked = min(self.packets[frame].time_ns for frame in event.frames)
+            before = (asked - it.packets[0].time_ns) / NS  # SYNs that were not answered
+            took = duration(before + self.span(event))
+            since = f", {duration(self.span(event))} after the SYN that was answered" if before else ""
             yield Sentence(
-                f"{it.opener.host} opened a connection to {it.answerer.name} by the three-way handshake, in {duration(self.span(event))}.",
+                f"{it.opener.host} opened a connection to {it.answerer.name} by the three-way handshake, in {took}{since}.",
                 event.frames, event.rfc,
             )  # fmt: skip
         connect = next((call for call in self.calls if call.name == "connect"), None)
