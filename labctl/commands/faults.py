@@ -11,7 +11,7 @@ from labctl.engine.lock import lab_lock
 from labctl.errors import LabError, UsageError
 from labctl.faults.impairment import SEED, Impairment
 from labctl.faults.read import Fault
-from labctl.faults.state import CRASHED, HostFaults, after, mirrored
+from labctl.faults.state import CRASHED, HostFaults, after, aged, mirrored
 from labctl.model import Found, FoundHost
 from labctl.words import nearest
 
@@ -74,7 +74,7 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
     except ValueError as error:
         raise UsageError(str(error)) from error
     started: list[str] = []
-    started_ns = time.time_ns()
+    started_ns, looked_at = time.time_ns(), time.monotonic()
     if fault.verb not in STARTED:
         _refuse_what_has_no_network(found, fault, wanted)
     else:
@@ -82,7 +82,8 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
         started = [host.name for host in map(found.host, chosen) if host and _start(engine, host, fault.verb)]
         if started:
             found = engine.look(lab)
-            wanted = _again(started, now, wanted)
+            passed = time.monotonic() - looked_at  # to stop a host and to start it takes its time
+            wanted = {name: aged(state, passed) for name, state in _again(started, now, wanted).items()}
             shapers |= {
                 name: replace(shapers[name], told={**shapers[name].told, "stale": True})
                 for name in started
