@@ -11,7 +11,7 @@ from labctl.engine.lock import lab_lock
 from labctl.errors import LabError, UsageError
 from labctl.faults.impairment import SEED, Impairment
 from labctl.faults.read import Fault
-from labctl.faults.state import CRASHED, WHOLE, HostFaults, after
+from labctl.faults.state import CRASHED, HostFaults, after, aged, mirrored
 from labctl.model import Found, FoundHost
 from labctl.words import nearest
 
@@ -74,7 +74,7 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
     except ValueError as error:
         raise UsageError(str(error)) from error
     started: list[str] = []
-    started_ns = time.time_ns()
+    started_ns, looked_at = time.time_ns(), time.monotonic()
     if fault.verb not in STARTED:
         _refuse_what_has_no_network(found, fault, wanted)
     else:
@@ -82,7 +82,8 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
         started = [host.name for host in map(found.host, chosen) if host and _start(engine, host, fault.verb)]
         if started:
             found = engine.look(lab)
-            wanted = _again(started, now, wanted)
+            passed = time.monotonic() - looked_at  # to stop a host and to start it takes its time
+            wanted = {name: aged(state, passed) for name, state in _again(started, now, wanted).items()}
             shapers |= {
                 name: replace(shapers[name], told={**shapers[name].told, "stale": True})
                 for name in started
@@ -90,7 +91,7 @@ def _inflict(engine: Breaking, lab: str, fault: Fault, image: Image) -> dict[str
             }
     # A shaper that does not answer may have left its filter behind: healing puts another in its place.
     if fault.verb == "heal":
-        wanted |= {name: wanted.get(name, WHOLE) for name, shaper in shapers.items() if not shaper.works}
+        wanted |= {name: wanted.get(name, now[name]) for name, shaper in shapers.items() if not shaper.works}
     told = bring_about(engine, found, shapers, wanted, image, started_ns) if wanted else {}
     if fault.verb in ("crash", "pause"):
         for name in fault.hosts:
@@ -132,7 +133,9 @@ def _start(engine: Breaking, host: FoundHost, verb: str) -> bool:
 
 def _again(started: Sequence[str], now: dict[str, HostFaults], wanted: dict[str, HostFaults]) -> dict[str, HostFaults]:
     """Return what is wanted when hosts have been started: their shapers' faults are put in force again, and all learn their addresses."""
-    return wanted | {name: wanted.get(name, state) for name, state in now.items() if state or name in started}
+    wanted = wanted | {name: wanted.get(name, state) for name, state in now.items() if state or name in started}
+    ends = {name: mirrored(wanted, name) for name in started}
+    return wanted | {name: state for name, state in ends.items() if state or name in wanted}
 
 
 @dataclass(frozen=True)

@@ -77,33 +77,44 @@ def bring_about(
         LabError: a shaper cannot do it. Then it does nothing at all: its traffic flows.
     """
     addresses = known_addresses(found, shapers)
-    cold = [name for name, state in wanted.items() if state and not (name in shapers and shapers[name].answers)]
+    cold = [
+        name
+        for name, state in wanted.items()
+        if state and not (name in shapers and shapers[name].answers) and _has_network(found.host(name))
+    ]
     chosen = image() if cold else ""
 
     def do(name: str) -> tuple[str, dict[str, Any]]:
         state, shaper = wanted[name], shapers.get(name)
         host = found.host(name)
         helper = shaper.helper if shaper else None
-        log: dict[str, Any] = {}
-        if helper and shaper and not shaper.answers:
-            log = _log_of(engine, shaper, started_ns)
-            engine.remove_helper(helper)
-            helper = None
-        if helper is None:
-            if host is None or host.state not in ("running", "paused"):
-                return name, {}  # it has no network to break; what was there went with it
-            # A dead shaper may have left its filter in the way: the next one clears it when it starts.
-            if not state and not log and (shaper is None or shaper.told):
-                return name, {}
-            helper = engine.start_helper(host, chosen or image())
         rules = [item.rule() for item in state.impairments]
         replies = [item.rule() for item in state.replies]
         request = {"do": "apply", "rules": rules, "replies": replies, "cut": dict(state.cuts), "hosts": addresses}
-        request |= {"log": log} if log else {}
+        if helper and shaper and not shaper.answers:
+            if shaper.told and not _has_network(
+                host
+            ):  # it remembers what is to be when its host runs again, and what it did
+                return name, engine.ask_helper(helper, request)
+            if log := _log_of(engine, shaper, started_ns):
+                request["log"] = log
+            engine.remove_helper(helper)
+            helper = None
+        if helper is None:
+            if host is None or not _has_network(host):
+                return name, {}  # it has no network to break; what was there went with it
+            # A dead shaper may have left its filter in the way: the next one clears it when it starts.
+            if not state and "log" not in request and (shaper is None or shaper.told):
+                return name, {}
+            helper = engine.start_helper(host, chosen or image())
         return name, engine.ask_helper(helper, request)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(pool.map(do, wanted))
+
+
+def _has_network(host: FoundHost | None) -> bool:
+    return host is not None and host.state in ("running", "paused")
 
 
 def _log_of(engine: Breaking, shaper: Shaper, started_ns: int) -> dict[str, Any]:

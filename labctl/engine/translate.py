@@ -16,7 +16,8 @@ NANOSECONDS = {"us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 
 HEALTH_INTERVAL = 30 * 10**9
 
 TRACED = "x-labctl-calls"  # our own key: the host's program runs under strace
-CALLS_FOLDER = "/run/lab-calls"  # where it writes
+# Where it writes. Below /dev, which is made anew at each start: a mount point that is there already would give the mount its mode.
+CALLS_FOLDER = "/dev/lab-calls"
 TRACED_CALLS = (
     "socket,socketpair,bind,listen,accept,accept4,connect,sendto,sendmsg,sendmmsg,recvfrom,recvmsg,recvmmsg,read,readv,write,writev,sendfile,"
     "shutdown,close,setsockopt,getsockopt,poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,epoll_pwait2"

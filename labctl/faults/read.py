@@ -238,6 +238,8 @@ def _picking(verb: str, sentence: str) -> Fault:
     if not match or (verb == "delay") != bool(match["by"]) or (verb != "corrupt" and match["octet"]):
         example += " by 80ms" if verb == "delay" else ""
         raise ValueError(f"`{verb}` takes a sentence, such as `{example}`")
+    if match["octet"] and not int(match["octet"]):
+        raise ValueError("`octet 0`: octets of a payload are counted from 1")
     word = match["ordinal"]
     number = ORDINALS.index(word) + 1 if word in ORDINALS else int(re.sub(r"\D", "", word))
     of = match["of"] or ("data" if re.search(r"\b(reply|request)\b", sentence) else "")

@@ -81,6 +81,30 @@ def after(fault: Fault, now: State, hosts: Sequence[str], since: int = 0) -> dic
     return {name: state for name, state in new.items() if name in changed or state != now.get(name, WHOLE)}
 
 
+def aged(state: HostFaults, seconds: float) -> HostFaults:
+    """Return what is left of a host's faults so much later."""
+
+    def lasting(items: Sequence[Impairment]) -> tuple[Impairment, ...]:
+        left = ((item, _left(item.lasts, seconds)) for item in items)
+        return tuple(replace(item, lasts=lasts) for item, lasts in left if lasts != 0)
+
+    cuts = {host: _left(lasts, seconds) for host, lasts in state.cuts.items()}
+    return HostFaults(
+        lasting(state.impairments), {host: left for host, left in cuts.items() if left != 0}, lasting(state.replies)
+    )
+
+
+def _left(lasts: float | None, seconds: float) -> float | None:
+    return None if lasts is None else max(0, lasts - seconds)
+
+
+def mirrored(state: State, host: str) -> HostFaults:
+    """Return a host's faults with its own end of partitions that were made while it did not run: the others have theirs."""
+    theirs = {other: item.cuts[host] for other, item in state.items() if host in item.cuts}
+    own = state.get(host, WHOLE)
+    return replace(own, cuts={**theirs, **own.cuts})
+
+
 def spread(impairments: Sequence[Impairment], hosts: Sequence[str]) -> list[Impairment]:
     """Return impairments of which each has a place: packets are impaired where they leave, replies where they are given."""
     return [

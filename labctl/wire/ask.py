@@ -3,7 +3,7 @@
 What does not hold raises `AssertionError`, with its evidence. The words and the rules are those of scenario files (`expect.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labctl.wire.evidence import evidence
@@ -22,7 +22,7 @@ class Wire:
         since_ns: conversations that began before are not asked about, such as labctl's own while a lab comes up.
     """
 
-    trace: Trace
+    trace: Trace = field(repr=False)  # all packets would stand in it
     since_ns: int = 0
 
     def tcp(self, source: str = "", target: str = "") -> "Talk":
@@ -47,7 +47,7 @@ class Wire:
 class Talk:
     """What two ends said to each other; every method raises `AssertionError` where it does not hold, and returns itself where it does."""
 
-    trace: Trace
+    trace: Trace = field(repr=False)  # all packets would stand in it
     source: str
     target: str
     transport: str

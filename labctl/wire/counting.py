@@ -90,8 +90,10 @@ class Counting:
         return self.counted(wanted, "segment", lambda packet, _: packet.payload > 0, "TCP")
 
     def datagrams(self, wanted: Expectation) -> Verdict:
-        """So many datagrams come from the source."""
-        return self.counted(wanted, "datagram", lambda packet, item: packet.kind == item.kind, "UDP")
+        """So many datagrams come from the source, each counted once, in however many fragments."""
+        return self.counted(
+            wanted, "datagram", lambda packet, item: packet.kind == item.kind and not packet.is_continued, "UDP"
+        )
 
     def counted(
         self, wanted: Expectation, what: str, is_one: Callable[[Packet, Conversation], bool], kind: str

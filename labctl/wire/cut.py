@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from labctl.wire.icmp import is_of_neighbours
 from labctl.wire.model import Packet
 
 
@@ -28,13 +29,14 @@ class Cut:
     until_ns: int
 
     def drops(self, packet: Packet) -> bool:
-        """Tell whether a packet that crossed the bridge was dropped by it; what is no IP passes."""
+        """Tell whether a packet that crossed the bridge was dropped by it; who has an address is asked and answered all the same."""
         return (
             self.since_ns <= packet.time_ns
             and (not self.until_ns or packet.time_ns <= self.until_ns)
             and packet.target in self.addresses
             and (not self.other or packet.source in self.sources)
             and packet.kind != "ARP"
+            and not (self.other and is_of_neighbours(packet))
         )
 
     def __str__(self) -> str:

@@ -226,14 +226,18 @@ class _Trace:
             if (packet.source == item.opener.address and packet.source_port in (item.opener.port, None)) != from_opener:
                 continue
             said = events.get(packet.number, [])
-            key = _key(packet, item, tuple(sorted({event.kind for event in said})))
+            unheard = self.trace.unheard.get(packet.number)
+            key = _key(packet, item, (*sorted({event.kind for event in said}), *(["unheard"] if unheard else [])))
             if key is None:
                 continue
             what = self.told(packet, item)
-            text = "; ".join([f"{way}: {what}", *(event.text for event in said)])
+            meant = [event.text for event in said] + ([f"dropped where it arrived: {unheard}"] if unheard else [])
+            text = "; ".join([f"{way}: {what}", *meant])
             at = (packet.time_ns - began) / NS
             group = (
-                "; ".join([way, *(event.kind for event in said)]) if packet.payload and not packet.flags & MARKS else ""
+                "; ".join([way, *(event.kind for event in said), *(["dropped where it arrived"] if unheard else [])])
+                if packet.payload and not packet.flags & MARKS
+                else ""
             )
             found.append(
                 _Item(

@@ -97,8 +97,12 @@ class _Tcp:
     def opening(self) -> Iterator[Sentence]:
         it = self.it
         for event in self.events("handshake"):
+            asked = min(self.packets[frame].time_ns for frame in event.frames)
+            before = (asked - it.packets[0].time_ns) / NS  # SYNs that were not answered
+            took = duration(before + self.span(event))
+            since = f", {duration(self.span(event))} after the SYN that was answered" if before else ""
             yield Sentence(
-                f"{it.opener.host} opened a connection to {it.answerer.name} by the three-way handshake, in {duration(self.span(event))}.",
+                f"{it.opener.host} opened a connection to {it.answerer.name} by the three-way handshake, in {took}{since}.",
                 event.frames, event.rfc,
             )  # fmt: skip
         connect = next((call for call in self.calls if call.name == "connect"), None)
@@ -230,7 +234,7 @@ class _Tcp:
 
 
 def _udp(conversation: Conversation, calls: list[Call], lost: list[Shaped]) -> Iterable[Sentence]:
-    told = [f"{side.host} sent {_datagrams(side)}" for side in conversation.sides if side.packets]
+    told = [f"{side.host} sent {_datagrams(side, conversation)}" for side in conversation.sides if side.packets]
     yield Sentence(
         f"No connection: {', '.join(told)}.", tuple(packet.number for packet in conversation.packets[:6]), "RFC 768"
     )
@@ -248,5 +252,6 @@ def _udp(conversation: Conversation, calls: list[Call], lost: list[Shaped]) -> I
             yield Sentence(f"A datagram was too large for one packet: {event.text}.", event.frames, event.rfc)
 
 
-def _datagrams(side: Side) -> str:
-    return f"{side.packets} datagram{'' if side.packets == 1 else 's'} with {octets_of(side.octets)}"
+def _datagrams(side: Side, conversation: Conversation) -> str:
+    parts = sum(packet.is_continued and packet.source == side.address for packet in conversation.packets)
+    return f"{times(side.packets - parts, 'datagram')} with {octets_of(side.octets)}"

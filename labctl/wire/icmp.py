@@ -29,6 +29,7 @@ UNREACHABLE6 = {
 }
 ERRORS, ERRORS6 = {3, 4, 5, 11, 12}, {1, 2, 3, 4}
 ECHO = {8, 0, 128, 129}
+NEIGHBOURS = {135, 136}
 
 
 class Quoted(NamedTuple):
@@ -55,7 +56,7 @@ def read_icmp(packet: Packet, octets: bytes, at: int, *, six: bool) -> None:
         note = UNREACHABLE.get(code, f"unreachable, code {code}") if kind == 3 else TYPES.get(kind, f"ICMP type {kind}")
     if kind in ECHO and kind in (TYPES6 if six else TYPES):
         note += f" {_SHORT(octets, at + 6)[0]}"
-    elif six and kind in (135, 136):
+    elif six and kind in NEIGHBOURS:
         target = text_of(octets[at + 8 : at + 24])
         note = f"who has {target}?" if kind == 135 else f"{target} is here"
     elif (not six and (kind, code) == (3, 4)) or (six and kind == 2):
@@ -67,6 +68,11 @@ def read_icmp(packet: Packet, octets: bytes, at: int, *, six: bool) -> None:
     elif quoted:
         note += f": {quoted.target}"
     packet.note = note
+
+
+def is_of_neighbours(packet: Packet) -> bool:
+    """Tell whether it asks or says who has an address (RFC 4861): what ARP is to IPv4."""
+    return packet.kind == "ICMP" and ":" in packet.source and packet.code[0] in NEIGHBOURS
 
 
 def quoted_datagram(packet: Packet, *, six: bool) -> Quoted | None:

@@ -110,6 +110,11 @@ class Packet:
         return self.octets[self.payload_at : self.payload_at + self.payload] if self.payload else b""
 
     @property
+    def is_continued(self) -> bool:
+        """Whether it is a further fragment of a datagram that began in another packet."""
+        return self.fragment is not None and self.fragment[1] > 0
+
+    @property
     def flag_names(self) -> str:
         """TCP's flags in words, SYN first: `SYN, ACK`."""
         return ", ".join(name for bit, name in FLAG_NAMES if self.flags & bit)

@@ -241,6 +241,23 @@ class TestCalls:
         ]
         assert {"accept4", "read", "write", "close"} <= {call["name"] for call in server}
 
+    def test_a_host_that_is_started_again_runs_under_strace_again(self, labctl):
+        lab = labctl.name()
+        labctl("up", "tcp-demo", "--lab", lab, "--tap", "--calls")
+        for _ in range(2):
+            labctl("restart", "tcp-server", "--lab", lab)
+            labctl(
+                "exec",
+                "--lab",
+                lab,
+                "client",
+                "--",
+                "sh",
+                "-c",
+                "lab wait tcp-server:7 && lab tcp echo tcp-server 7 hi",
+            )
+        assert "tcp-server" in {call["host"] for call in labctl.json("trace", lab)["calls"]}
+
     def test_without_it_no_host_runs_under_strace(self, labctl):
         lab = labctl.name()
         labctl("up", "tcp-demo", "--lab", lab, "--tap")

@@ -130,6 +130,7 @@ class TestSentences:
             ),
             ("delay the third data segment from a", "by 80ms"),
             ("corrupt it", "corrupt octet 10"),
+            ("corrupt octet 0 of the first reply from a", "octets of a payload are counted from 1"),
             ("partition", "`partition` takes one host or two, not 0"),
             ("crash a cut later", "`cut first` or `cut after`"),
             ("pause a for 3s", "`pause` takes no `for`"),
@@ -459,6 +460,54 @@ class TestCommands:
         assert log["events"] == [[1, 0, "lost", "a → b", "", 1]]
         assert log["cuts"][0] == cut
         assert before <= log["cuts"][1]["until_ns"] <= time.time_ns()  # it ended with the network that it was in
+
+    @pytest.mark.parametrize(
+        ("while_down", "cuts", "impaired"),
+        [
+            ("partition b", {"a": ["b"], "b": ["a", "c"]}, 1),
+            ("partition b c", {"b": ["c"]}, 1),
+            ("heal b", {}, 0),
+            ("heal c", {}, 1),
+        ],
+    )
+    def test_what_is_done_while_a_host_is_down_is_so_when_it_runs_again(self, while_down, cuts, impaired):
+        engine = lab()
+        self.break_(engine, "impair a b delay 5ms", "crash a cut first")
+        (down,) = engine.shapers.values()
+        down["stale"] = True
+        down["log"] = {"events": [], "cuts": [{"other": "", "since_ns": 5, "until_ns": 0}]}
+        self.break_(engine, while_down)
+        assert down in engine.shapers.values()  # or nobody would know what had been cut off
+        self.break_(engine, "restart a")
+        now = {told["host"]: told for told in engine.shapers.values()}
+        assert {name: sorted(now[name]["cut"]) for name in cuts} == cuts
+        assert "a" in cuts or not now["a"]["cut"]
+        assert len(now["a"]["rules"]) == impaired
+        assert now["a"]["log"]["cuts"][0]["until_ns"]
+
+    def test_a_partition_that_was_made_while_a_host_without_a_shaper_was_down_has_two_ends(self):
+        engine = lab()
+        self.break_(engine, "crash a", "partition b for 9s", "restart a")
+        (cut,) = (told["cut"] for told in engine.shapers.values() if told["host"] == "a")
+        assert cut == {"b": pytest.approx(9, abs=1)}
+
+    def test_what_has_its_time_does_not_last_longer_for_a_restart(self, monkeypatch):
+        engine = lab()
+        self.break_(engine, "partition a b for 9s", "partition a c for 2s", "impair a b delay 5ms for 8s")
+        change, clock = engine.change, [100.0]
+        monkeypatch.setattr("labctl.commands.faults.time.monotonic", lambda: clock[0])
+
+        def restart(*what):
+            clock[0] += 3
+            change(*what)
+
+        monkeypatch.setattr(engine, "change", restart)
+        for told in engine.shapers.values():  # as a shaper tells what is left
+            told["rules"] = [rule | {"left": rule["for"]} for rule in told["rules"]]
+        self.break_(engine, "restart a")
+        now = {told["host"]: told for told in engine.shapers.values()}
+        assert {name: now[name]["cut"] for name in "abc"} == {"a": {"b": 6.0}, "b": {"a": 6.0}, "c": {}}
+        assert now["a"]["rules"][0]["for"] == 5.0
 
     def test_a_dead_helper_is_told_and_healed(self):
         engine = lab()

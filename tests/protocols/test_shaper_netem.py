@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from services.tools.proxy.keeper import Keeper
 from services.tools.shaper import cut, netem, plumbing, supervisor
 from services.tools.shaper.plumbing import PlumbingError
 from tests.protocols.test_shaper import frame
@@ -179,13 +180,19 @@ class TestPrograms:
         assert not run(program, self.ARP)
 
 
-def test_when_cuts_were_in_force_is_remembered(monkeypatch):
+@pytest.fixture
+def made(monkeypatch):
+    """A supervisor that cuts nothing."""
     monkeypatch.setattr(cut, "cut", lambda *_, **__: None)
     monkeypatch.setattr(cut, "mend", lambda: None)
     monkeypatch.setattr(cut, "is_cut", lambda: True)
     made = supervisor.Supervisor.__new__(supervisor.Supervisor)
     made.own, made.addresses, made.hosts = "server", ["10.0.0.2"], {"client": ["10.0.0.3"]}
     made.kept, made.past, made._present, made._pid, made._has_cut = [], [], {}, 0, False
+    return made
+
+
+def test_when_cuts_were_in_force_is_remembered(made):
     began = time.time_ns()
     for cuts in ({"client": None}, {"client": None, cut.CRASHED: None}, {cut.CRASHED: None}):
         made.cuts = cuts
@@ -204,12 +211,54 @@ def test_when_cuts_were_in_force_is_remembered(monkeypatch):
     assert made.log()["cuts"][-1]["until_ns"] >= other["since_ns"]
 
 
+def test_a_cut_of_a_host_that_got_another_address_is_another(made):
+    for address in ("10.0.0.3", "10.0.0.3", "10.0.0.4"):
+        made.cuts, made.hosts = {"client": None}, {"client": [address]}
+        made._enforce_cuts()
+    one, other = made.log()["cuts"]
+    assert (one["sources"], other["sources"]) == (["10.0.0.3"], ["10.0.0.4"])
+    assert one["until_ns"] <= other["since_ns"]
+    assert not other["until_ns"]
+
+
+def test_what_ends_when_the_host_has_gone_is_written_down_and_enforces_nothing(made, monkeypatch):
+    made.cuts = {"client": time.monotonic() - 1, cut.CRASHED: None}
+    made.rules, made.proxy = [DELAY | {"until": time.monotonic() - 1}], Keeper.__new__(Keeper)
+    made.proxy.rules, made.proxy._drained_at = [DELAY | {"until": time.monotonic() - 1}], None
+    made._enforce_cuts()
+    monkeypatch.setattr(plumbing, "find_device", lambda _: None)
+    monkeypatch.setattr(plumbing, "sh", None)  # it has no device on which anything could be done
+    made.device = "eth0"
+    made.expire()
+    assert (made.rules, made.proxy.rules, [*made.cuts]) == ([], [], [cut.CRASHED])
+    assert [bool(one["until_ns"]) for one in made.log()["cuts"]] == [True, False]
+    made.cuts["client"] = None
+    made._enforce(gone=True)
+    assert [one["other"] for one in made.log()["cuts"]] == ["client", ""]  # nothing is cut off where there is no host
+
+
+def test_a_cut_that_goes_with_a_failure_has_ended(made, monkeypatch):
+    made.rules, made.cuts, made.backend = [DELAY], {"client": None}, "shaper"
+    made._led = made._lines = None
+
+    def fail():
+        raise PlumbingError("no veth pair")
+
+    monkeypatch.setattr(made, "_start", fail)
+    monkeypatch.setattr(made, "_clean", lambda: None)
+    with pytest.raises(PlumbingError):
+        made._enforce()
+    assert made.log()["cuts"][-1]["until_ns"]
+
+
 def test_a_cut_is_one_transaction_over_a_table_of_its_own():
     text = cut.program(["10.0.0.3", "fd00::3"])
     assert text.startswith("table inet labctl\ndelete table inet labctl\n")
     assert "ip saddr 10.0.0.3 drop" in text
     assert "ip6 saddr fd00::3 drop" in text
     assert "output" not in text
+    assert text.index("icmpv6 type nd-neighbor-solicit accept") < text.index("drop")
+    assert text.index("icmpv6 type nd-neighbor-advert accept") < text.index("drop")
     crashed = cut.program([], crashed=True)
     assert 'hook prerouting priority raw; policy accept;\n    iifname != "lo" drop' in crashed
     assert 'hook output priority raw; policy accept;\n    oifname != "lo" drop' in crashed

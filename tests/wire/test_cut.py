@@ -17,7 +17,7 @@ from labctl.wire.notes import Notes, read_notes, write_notes
 from labctl.wire.svg import draw_svg
 from labctl.wire.terminal import TextLadder
 from labctl.wire.tie import tie
-from tests.wire.frames import ACK, FIN, MS, NAMES, PSH, RST, SYN, A, B, Talk, ether, kinds, udp
+from tests.wire.frames import ACK, FIN, MS, NAMES, PSH, RST, SYN, A, B, Talk, ether, ip, kinds, udp
 
 
 def deaf(since, until=0, *, other="client"):
@@ -56,6 +56,15 @@ class TestDrops:
             bytes.fromhex("0001080006040001020000000001") + bytes([10, 0, 0, 1]) + bytes(6) + bytes([10, 0, 0, 2])
         )
         assert seen(Talk().at(20, ether(0x0806, question)), deaf(10)).unheard == {}
+
+    def test_not_neighbour_discovery(self):
+        one, other = "fd00::1", "fd00::2"
+        talk = Talk()
+        for kind in (135, 136, 128):
+            talk.at(20, ip(58, bytes([kind, 0]) + bytes(22), source=one, target=other))
+        pair = Cut("server", (other,), "client", (one,), 10 * MS, 0)
+        assert seen(talk, pair).unheard.keys() == {3}
+        assert seen(talk, replace(pair, other="", sources=())).unheard.keys() == {1, 2, 3}
 
 
 class TestStates:

@@ -9,11 +9,12 @@ from labctl.errors import UsageError
 from labctl.wire.align import MOST, align, pair_up
 from labctl.wire.build import build_trace
 from labctl.wire.capture import Capture
+from labctl.wire.cut import Cut
 from labctl.wire.diff import Tolerance, diff, diff_facts
 from labctl.wire.diff_text import DiffText
 from labctl.wire.model import Call
 from labctl.wire.shaped import HEAD, Shaped
-from tests.wire.frames import ACK, FIN, MS, NAMES, PSH, RST, SYN, Talk, tcp, udp
+from tests.wire.frames import ACK, FIN, MS, NAMES, PSH, RST, SYN, A, B, Talk, tcp, udp
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -218,3 +219,17 @@ def packet_frame(packet):
     from labctl.wire.capture import Frame
 
     return Frame(packet.time_ns, packet.octets, packet.length)
+
+
+def test_what_a_partition_dropped_differs_from_what_arrived():
+    talk = Talk().a(0, SYN, 100).a(1000, SYN, 100).b(1001, SYN | ACK, 300, 101).a(1002, ACK, 101, 301)
+    whole = Talk().opened().trace
+    cut = Cut("server", (B,), "client", (A,), -MS, 500 * MS)
+    broken = build_trace(Capture(talk.frames), NAMES, (cut,))
+    (pair,) = diff(whole, broken).differing
+    (told,) = [one for one in pair.differences if one.frame_b == 1]
+    assert (told.which, told.text) == (
+        "B",
+        "client → server: SYN; dropped where it arrived: server was cut off from client",
+    )
+    assert diff(broken, broken).same

@@ -24,6 +24,10 @@ class TestSentences:
             " (frame 9; RFC 9293 section 3.6.1)",
         ]
 
+    def test_a_connection_that_took_more_than_one_syn(self):
+        opened, *_ = told(Talk().a(0, SYN, 100).a(1000, SYN, 100).b(1001, SYN | ACK, 300, 101).a(1002, ACK, 101, 301))
+        assert "in 1.00 s, 2.0 ms after the SYN that was answered. (frames 2, 3, 4;" in opened
+
     def test_a_refusal(self):
         assert told(Talk().a(0, SYN, 100).b(1, RST | ACK, 0, 101)) == [
             "server refused: nobody listens on port 7 there. (frames 1, 2; RFC 9293 section 3.5.2)"
@@ -55,6 +59,7 @@ class TestSentences:
 class TestQuestions:
     def test_what_holds_can_be_asked_in_a_row(self):
         talk = Wire(greeting().trace).tcp("client", "server:7")
+        assert len(repr(talk)) < 200  # what a prompt shows of it
         talk.opens().sends("Thank you", by="server").closes_first("server").never_retransmits().reaches(
             "TIME-WAIT", "server"
         )

@@ -10,8 +10,10 @@ from labctl.wire.build import build_trace
 from labctl.wire.capture import Capture
 from labctl.wire.html import draw_html
 from labctl.wire.ladder import lay_out
+from labctl.wire.model import Call
+from labctl.wire.tie import tie
 from tests.desktop.browser import Browser
-from tests.wire.frames import ACK, FIN, NAMES, PSH, RST, SYN, Talk, udp
+from tests.wire.frames import ACK, FIN, MS, NAMES, PSH, RST, SYN, A, B, Talk, udp
 
 MSS, SHIFT = b"\x02\x04\x05\xb4", b"\x03\x03\x07\x00"
 PAYLOADS = [
@@ -33,8 +35,9 @@ def browser(tmp_path_factory):
     browser.close()
 
 
-def opened(browser, folder, talk):
+def opened(browser, folder, talk, calls=()):
     trace = build_trace(Capture(talk.frames), NAMES)
+    tie(trace, calls)
     ladder = lay_out(trace)
     path = folder / "page.html"
     path.write_text(draw_html(trace, ladder, page_file().read_text(), "a title"))
@@ -91,3 +94,10 @@ def test_a_long_one_is_drawn_in_part(browser, tmp_path):
     browser.value("scroll.scrollTop = total / 2; draw()")
     assert browser.value("document.querySelectorAll('.row').length") < 100
     assert browser.value("D.rows.filter(r => r).length") < 1000  # the rest is not even made
+
+
+def test_calls_and_notes_fit_beside_two_lanes(browser, tmp_path):
+    call = Call("client", 1, "x", MS // 2, 0.002, "connect", 3, 0, "", "3, server:7", f"{A}:4000", f"{B}:7", "TCP")
+    opened(browser, tmp_path, variety(), [call])
+    assert browser.value("G.outside")
+    assert browser.value("scroll.scrollWidth <= scroll.clientWidth")

@@ -2,6 +2,8 @@
 
 import pytest
 
+from labctl.wire.expect import Count, Expectation, judge
+from labctl.wire.explain import explain
 from labctl.wire.model import State
 from tests.wire.frames import ACK, FIN, PSH, RST, SYN, Talk, kinds
 
@@ -205,4 +207,6 @@ class TestOthers:
         assert [(event.kind, event.text, event.frames) for event in one.events] == [
             ("fragments", "20 octets in 2 fragments", (1, 2))
         ]
+        assert str(explain(one, talk.trace)[0]).startswith("No connection: client sent 1 datagram with 20 octets.")
+        assert judge(Expectation("datagrams", "client", count=Count(1, 1)), talk.trace).met
         assert one.opener.name == "client:4000"

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -63,24 +63,25 @@ class Supervisor:
         self.hosts = request.get("hosts") or self.hosts
         if before_it := request.get("log"):  # of the shaper that this host had before it was started again
             self.kept, self.past = [*before_it["events"], *self.kept], [*before_it["cuts"], *self.past]
-        self.proxy.apply([self._timed(rule, now) for rule in request.get("replies", self.proxy.rules)], self.hosts)
+        gone = self._is_gone()
+        self._change_replies([self._timed(rule, now) for rule in request.get("replies", self.proxy.rules)], gone=gone)
         before, self.rules = self.rules, [self._timed(rule, now) for rule in request.get("rules", self.rules)]
         try:
-            self.backend = self._choose()
+            self.backend = self.backend if gone else self._choose()
         except plumbing.PlumbingError:
             self.rules = before  # what cannot be done changes nothing
             raise
         if "cut" in request:
             ends = request["cut"]
-            self.cuts = {name: now + float(last) if last else None for name, last in ends.items()}
+            self.cuts = {name: None if last is None else now + float(last) for name, last in ends.items()}
         self.ended = ""
-        self._enforce()
+        self._enforce(gone=gone)
         return self.state()
 
     def state(self) -> dict[str, Any]:
         """Return what is in force, and what was measured."""
         now = time.monotonic()
-        there = plumbing.find_device(self.addresses) == self.device
+        there = not self._is_gone()
         rules, replies = (
             [rule | {"left": round(rule["until"] - now, 3)} if rule.get("until") else rule for rule in some]
             for some in (self.rules, self.proxy.rules)
@@ -121,7 +122,20 @@ class Supervisor:
         left = rule.pop("left", None) or rule.pop("for", None)
         return rule | {"until": now + float(left)} if left and not rule.get("until") else rule
 
-    def _enforce(self) -> None:
+    def _is_gone(self) -> bool:
+        """Tell whether the host has ended, and its device with it: what is wanted is remembered then, for the helper that it gets next."""
+        return plumbing.find_device(self.addresses) != self.device
+
+    def _change_replies(self, rules: list[dict[str, Any]], *, gone: bool) -> None:
+        if gone:
+            self.proxy.rules = rules
+        else:
+            self.proxy.apply(rules, self.hosts)
+
+    def _enforce(self, *, gone: bool = False) -> None:
+        if gone:
+            self._note_ends({*self.cuts}, time.time_ns())
+            return
         try:
             self._enforce_cuts()
             if self.backend == "netem" and self.rules:
@@ -139,6 +153,7 @@ class Supervisor:
                 self._lead(None)
         except (plumbing.PlumbingError, OSError):
             self.rules, self.cuts = [], {}
+            self._note_cuts(time.time_ns())
             self._clean()
             raise
 
@@ -182,17 +197,24 @@ class Supervisor:
 
     def _note_cuts(self, before_ns: int) -> None:
         """Write down which cuts have ended, at that time at the latest, and which are in force from now on."""
-        for name in [name for name in self._present if name not in self.cuts]:
-            self.past.append(self._present.pop(name) | {"until_ns": before_ns})
-        for name in self.cuts:
-            other = "" if name == cut.CRASHED else name
-            facts = {
+        wanted = {
+            name: {
                 "host": self.own,
                 "addresses": self.addresses,
-                "other": other,
+                "other": "" if name == cut.CRASHED else name,
                 "sources": [*self.hosts.get(name, ())],
             }
-            self._present.setdefault(name, facts | {"since_ns": time.time_ns(), "until_ns": 0})
+            for name in self.cuts
+        }
+        same = {name for name in wanted if self._present.get(name, {}).get("sources") == wanted[name]["sources"]}
+        self._note_ends(same, before_ns)  # one with other addresses than before is another
+        for name, facts in wanted.items():
+            if name not in self._present:
+                self._present[name] = facts | {"since_ns": time.time_ns(), "until_ns": 0}
+
+    def _note_ends(self, going_on: Container[str], until_ns: int) -> None:
+        for name in [name for name in self._present if name not in going_on]:
+            self.past.append(self._present.pop(name) | {"until_ns": until_ns})
 
     def _mend(self) -> None:
         if cut.is_cut():
@@ -263,7 +285,8 @@ class Supervisor:
         if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
             self._pid = 0
             self.ended = "the engine ended by itself; traffic flows without the rules"
-            plumbing.restore(self.device)
+            with suppress(plumbing.PlumbingError):  # the device may have gone as well
+                plumbing.restore(self.device)
             self._reap(kill=False)
             plumbing.take_up()
             self.rules = []
@@ -281,10 +304,10 @@ class Supervisor:
         cuts = {name: until for name, until in self.cuts.items() if not until or until > now}
         if (rules, cuts) != (self.rules, self.cuts):
             self.rules, self.cuts = rules, cuts
-            self._enforce()
+            self._enforce(gone=self._is_gone())
         replies = [rule for rule in self.proxy.rules if not rule.get("until") or rule["until"] > now]
         if replies != self.proxy.rules:
-            self.proxy.apply(replies, self.hosts)
+            self._change_replies(replies, gone=self._is_gone())
         self.proxy.expire()
 
     def close(self) -> None:
