@@ -14,6 +14,10 @@ class ClientError(Exception):
         self.hint = hint
 
 
+class LocalError(ClientError):
+    """What failed is a file or the disk of this host, not the conversation."""
+
+
 class ReaderGoneError(Exception):
     """Nobody reads our stdout any more: `lab … | head`."""
 
@@ -28,8 +32,11 @@ HINTS = {
 }  # fmt: skip
 
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
 def explain(error: Exception, place: str) -> ClientError:
-    """Return any error of a socket in words."""
+    """Return any error of a socket, a file or the disk in words."""
     if isinstance(error, ClientError):
         return error
     if isinstance(error, socket.gaierror):
@@ -43,6 +50,11 @@ def explain(error: Exception, place: str) -> ClientError:
         return ClientError(f"the server's certificate is not to be trusted: {why}", "`--ca FILE` names the CA to trust")
     if isinstance(error, OSError) and error.errno in HINTS:
         return ClientError(*HINTS[error.errno])
+    if isinstance(error, OSError) and error.errno in FULL:
+        return LocalError("there is no room left for it on this host", "`df -h` shows how much there is")
+    if isinstance(error, OSError) and error.filename is not None:
+        name = str(error.filename)
+        return LocalError(str(error.strerror) if name == place else f"`{name}`: {error.strerror}")
     return ClientError(str(error))
 
 

@@ -106,6 +106,11 @@ def _joined(lines: Iterable[Line]) -> list[tuple[str, str]]:
     return [("".join(texts), kind) for texts, kind in runs]
 
 
+def wrap_at_width(label: ttk.Label, look: Look) -> None:
+    """Let a label's text go on in the next line where the label ends: clam keeps a little room on both sides of a text."""
+    label.bind("<Configure>", lambda event: label.configure(wraplength=max(1, event.width - look.px(6))))
+
+
 class Activity(ttk.Frame):
     """One line: what is going on and how far it is, with a button that cancels it."""
 
@@ -121,7 +126,7 @@ class Activity(ttk.Frame):
         self.columnconfigure(0, weight=1)
         self.rowconfigure(0, minsize=look.px(36))
         self._running = False
-        self.label.bind("<Configure>", lambda event: self.label.configure(wraplength=event.width))
+        wrap_at_width(self.label, look)
 
     def draw(self, topic: Topic) -> None:
         """Show how a topic stands."""

@@ -1,5 +1,6 @@
 """`lab` against our servers and against none."""
 
+import errno
 import re
 import socket
 import subprocess
@@ -8,6 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from services.client.errors import LocalError, explain
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +74,21 @@ class TestTcp:
         late = lab("tcp", "chat", "127.0.0.1", port, "--until", "never said", "--timeout", "0.3")
         assert late.returncode == 1
         assert "nobody said 'never said'" in late.stderr
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("error", "place", "said"),
+        [
+            (OSError(errno.ENOSPC, "No space left"), "file-server:9000", "there is no room left for it on this host"),
+            (FileNotFoundError(errno.ENOENT, "No such file", "a.part"), "file-server:9000", "`a.part`: No such file"),
+            (FileNotFoundError(errno.ENOENT, "No such file", "mine"), "mine", "No such file"),
+        ],
+    )
+    def test_what_failed_on_this_host_is_told_as_its_own(self, error, place, said):
+        told = explain(error, place)
+        assert isinstance(told, LocalError)
+        assert str(told) == said
 
 
 class TestUdp:

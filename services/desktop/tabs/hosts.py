@@ -5,7 +5,7 @@ from tkinter import ttk
 
 from services.client.ip import interfaces
 from services.desktop.model import Topic
-from services.desktop.parts import Table
+from services.desktop.parts import Table, wrap_at_width
 from services.desktop.tabs.base import Tab
 from services.desktop.work.hosts import Host, survey
 
@@ -32,7 +32,7 @@ class HostsTab(Tab):
         self.detail = self.text()
         detail = ttk.Label(self, textvariable=self.detail, anchor="w")
         detail.pack(fill="x", pady=(self.px(6), 0))
-        detail.bind("<Configure>", lambda event: detail.configure(wraplength=event.width))
+        wrap_at_width(detail, self.desk.look)
         self.table.tree.bind("<<TreeviewSelect>>", lambda _event: self.tell())
         self.activity("hosts").pack(fill="x")
         self.after_idle(self.look)

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 import tkinter as tk
+import tkinter.font as tkfont
 from contextlib import suppress
 from tkinter import messagebox
 
@@ -103,6 +104,35 @@ class TestTabs:
         pump(root, lambda: not topic.busy)
         assert topic.failed
         assert "refused" in topic.outcome
+
+    def test_a_chat_that_the_server_ended_was_not_left(self, root, window):
+        server = Server(lambda conn, _stopped: (conn.recv(100), conn.sendall(b"* the server stops; goodbye\r\n")))
+        tab = window.select("tcp")
+        tab.host.set("127.0.0.1")
+        tab.chat_port.set(str(server.port))
+        tab.join()
+        topic = window.desk.model.topics["chat"]
+        pump(root, lambda: not topic.busy)
+        assert topic.outcome == "the server ended the chat"
+        server.close()
+
+    def test_what_fails_on_this_host_is_not_blamed_on_the_server(self, root, window, tmp_path):
+        async def work(_job):
+            (tmp_path / "none" / "file").write_text("")
+
+        window.desk.worker.start("tcp", "Writing", work, "tcp-server:9")
+        topic = window.desk.model.topics["tcp"]
+        pump(root, lambda: not topic.busy)
+        assert topic.outcome == f"`{tmp_path}/none/file`: No such file or directory"
+
+    def test_a_message_goes_on_in_the_next_line_before_its_end_is_cut_off(self, root, window):
+        line = window.select("udp").activities["udp"]
+        line.said.set("some words")
+        root.update()
+        wrapped = int(str(line.label.cget("wraplength")))
+        beside = line.label.winfo_reqwidth() - tkfont.nametofont("TkDefaultFont").measure("some words")
+        assert beside > 0
+        assert wrapped + beside <= line.label.winfo_width()
 
     def test_logs_cannot_be_written_into_but_copied(self, root, window):
         tab = window.select("tcp")
