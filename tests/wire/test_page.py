@@ -10,8 +10,9 @@ from labctl.wire.build import build_trace
 from labctl.wire.capture import Capture
 from labctl.wire.html import draw_html
 from labctl.wire.ladder import lay_out
+from labctl.wire.model import Call
 from tests.desktop.browser import Browser
-from tests.wire.frames import ACK, FIN, NAMES, PSH, RST, SYN, Talk, udp
+from tests.wire.frames import ACK, FIN, NAMES, PSH, RST, SYN, A, B, Talk, udp
 
 MSS, SHIFT = b"\x02\x04\x05\xb4", b"\x03\x03\x07\x00"
 PAYLOADS = [
@@ -33,8 +34,9 @@ def browser(tmp_path_factory):
     browser.close()
 
 
-def opened(browser, folder, talk):
+def opened(browser, folder, talk, calls=()):
     trace = build_trace(Capture(talk.frames), NAMES)
+    trace.calls = list(calls)
     ladder = lay_out(trace)
     path = folder / "page.html"
     path.write_text(draw_html(trace, ladder, page_file().read_text(), "a title"))
@@ -81,6 +83,17 @@ def test_who_points_at_a_line_sees_the_whole_of_it(browser, tmp_path):
     (whole,) = [text for text in told if text.startswith("frame 4, ")]
     assert "client to server" in whole
     assert "a line that is longer" in whole
+
+
+def test_calls_on_both_sides_fit_beside_the_octets_without_scrolling(browser, tmp_path):
+    one, other, words = f"{A}:4000", f"{B}:7", f"{b'x' * 40!r}, 40, MSG_NOSIGNAL"
+    calls = [
+        Call("client", 1, "c", 2_900_000, 0.000123, "sendto", 4, 40, "", words, one, other, "TCP", b"x" * 40),
+        Call("server", 1, "s", 2_900_000, 0.000223, "recvfrom", 4, 40, "", words, other, one, "TCP", b"x" * 40),
+    ]
+    opened(browser, tmp_path, Talk().opened(), calls)
+    assert browser.value("hasCalls && G.outside")
+    assert browser.value("scroll.scrollWidth - scroll.clientWidth") == 0
 
 
 def test_a_long_one_is_drawn_in_part(browser, tmp_path):
