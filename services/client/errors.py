@@ -40,8 +40,9 @@ def explain(error: Exception, place: str) -> ClientError:
     if isinstance(error, ClientError):
         return error
     if isinstance(error, socket.gaierror):
+        authority = place.rpartition("://")[2].partition("/")[0]
         return ClientError(
-            f"the name `{place.rpartition(':')[0] or place}` does not resolve: {error.strerror}",
+            f"the name `{authority.rpartition(':')[0] or authority}` does not resolve: {error.strerror}",
             "`lab ip NAME` asks for it alone",
         )
     if isinstance(error, TimeoutError):

@@ -90,6 +90,11 @@ class TestWords:
         assert isinstance(told, LocalError)
         assert str(told) == said
 
+    @pytest.mark.parametrize("place", ["nowhere", "nowhere:80", "http://nowhere/", "http://nowhere:80/a:b/c"])
+    def test_the_name_that_does_not_resolve_is_told(self, place):
+        told = explain(socket.gaierror(socket.EAI_NONAME, "Name or service not known"), place)
+        assert str(told) == "the name `nowhere` does not resolve: Name or service not known"
+
 
 class TestUdp:
     def test_echo_and_greet(self, shared_udp):
