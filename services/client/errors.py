@@ -35,6 +35,14 @@ HINTS = {
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+def is_of_a_name(error: UnicodeError) -> bool:
+    """Tell whether an error is Python's way to say that a host's name cannot be one, before anybody is asked for it."""
+    return "idna" in str(error)
+
+
+NO_NAME = "that is no host's name: each of its parts between dots has 1 to 63 letters"
+
+
 def explain(error: Exception, place: str) -> ClientError:
     """Return any error of a socket, a file or the disk in words."""
     if isinstance(error, ClientError):
@@ -45,6 +53,8 @@ def explain(error: Exception, place: str) -> ClientError:
             f"the name `{authority.rpartition(':')[0] or authority}` does not resolve: {error.strerror}",
             "`lab ip NAME` asks for it alone",
         )
+    if isinstance(error, UnicodeError) and is_of_a_name(error):
+        return ClientError(NO_NAME)
     if isinstance(error, TimeoutError):
         return ClientError("nothing came in time", "`--timeout` waits longer")
     if why := getattr(error, "verify_message", None):  # ssl.SSLCertVerificationError; ssl itself would cost its import

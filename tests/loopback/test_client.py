@@ -95,6 +95,15 @@ class TestWords:
         told = explain(socket.gaierror(socket.EAI_NONAME, "Name or service not known"), place)
         assert str(told) == "the name `nowhere` does not resolve: Name or service not known"
 
+    @pytest.mark.parametrize("name", ["tcp-server..lab", "a" * 64])
+    @pytest.mark.parametrize(
+        "words", [("tcp", "greet"), ("udp", "greet"), ("file", "ls"), ("ftp", "ls"), ("news", "groups"), ("rpc", "list"), ("ip",)]
+    )  # fmt: skip
+    def test_what_cannot_be_a_name_is_told(self, words, name):
+        told = lab(*words, name)
+        assert told.returncode == 1
+        assert told.stderr.startswith("error: that is no host's name")
+
 
 class TestUdp:
     def test_echo_and_greet(self, shared_udp):
