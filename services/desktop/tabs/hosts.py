@@ -25,7 +25,7 @@ class HostsTab(Tab):
         ttk.Label(row, text=f"This window runs on {socket.gethostname()}", style="Title.TLabel").pack(side="left")
         ttk.Button(row, text="Look again", style="Accent.TButton", command=self.look, name="look").pack(side="right")
         ttk.Label(self, text=addresses, style="Quiet.TLabel").pack(anchor="w", pady=(0, self.px(6)))
-        columns = (("Name", 110, False), ("Addresses", 245, False), ("State", 110, False), ("What answers", 200, True))
+        columns = (("Name", 110, False), ("Addresses", 245, False), ("State", 125, False), ("What answers", 200, True))
         self.table = Table(self, self.desk.look, columns, height=4)
         self.table.pack(fill="both", expand=True)
         self.table.tree.tag_configure("bad", foreground=self.desk.look.palette["error"])
