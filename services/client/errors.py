@@ -59,6 +59,8 @@ def explain(error: Exception, place: str) -> ClientError:
         return ClientError("nothing came in time", "`--timeout` waits longer")
     if why := getattr(error, "verify_message", None):  # ssl.SSLCertVerificationError; ssl itself would cost its import
         return ClientError(f"the server's certificate is not to be trusted: {why}", "`--ca FILE` names the CA to trust")
+    if isinstance(error, OSError) and error.errno is None:
+        error = _first_of(error)
     if isinstance(error, OSError) and error.errno in HINTS:
         return ClientError(*HINTS[error.errno])
     if isinstance(error, OSError) and error.errno in FULL:
@@ -67,6 +69,12 @@ def explain(error: Exception, place: str) -> ClientError:
         name = str(error.filename)
         return LocalError(str(error.strerror) if name == place else f"`{name}`: {error.strerror}")
     return ClientError(str(error))
+
+
+def _first_of(error: OSError) -> OSError:
+    """Return the first of the errors that asyncio makes one of, where each address of a name has failed."""
+    number = str(error).partition("[Errno ")[2].partition("]")[0]
+    return OSError(int(number), os.strerror(int(number))) if number.isdecimal() else error
 
 
 def report(error: Exception, place: str) -> int:

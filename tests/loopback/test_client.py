@@ -95,6 +95,11 @@ class TestWords:
         told = explain(socket.gaierror(socket.EAI_NONAME, "Name or service not known"), place)
         assert str(told) == "the name `nowhere` does not resolve: Name or service not known"
 
+    def test_where_each_address_of_a_name_refuses_that_is_told_once(self):
+        both = "[Errno 111] Connect call failed ('10.0.0.1', 7), [Errno 111] Connect call failed ('fd6c::1', 7, 0, 0)"
+        told = explain(OSError(f"Multiple exceptions: {both}"), "tcp-server:7")
+        assert str(told) == "the connection was refused: the host is there, nobody listens on that port"
+
     @pytest.mark.parametrize("name", ["tcp-server..lab", "a" * 64])
     @pytest.mark.parametrize(
         "words", [("tcp", "greet"), ("udp", "greet"), ("file", "ls"), ("ftp", "ls"), ("news", "groups"), ("rpc", "list"), ("ip",)]
