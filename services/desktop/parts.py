@@ -16,10 +16,10 @@ class Pane(ttk.Frame):
     def __init__(self, master: tk.Misc, look: Look, *, height: int = 6, wrap: str = "word") -> None:
         super().__init__(master)
         self.text = tk.Text(self, height=height, width=20, wrap=wrap, undo=False)  # type: ignore[arg-type]
-        bar = ttk.Scrollbar(self, command=self.text.yview)
-        self.text.configure(yscrollcommand=bar.set, cursor="xterm")
+        self.bar = ttk.Scrollbar(self, command=self.text.yview)
+        self.text.configure(yscrollcommand=self.bar.set, cursor="xterm")
         self.text.grid(row=0, column=0, sticky="nsew")
-        bar.grid(row=0, column=1, sticky="ns")
+        self.bar.grid(row=0, column=1, sticky="ns")
         if wrap == "none":
             across = ttk.Scrollbar(self, orient="horizontal", command=self.text.xview)
             self.text.configure(xscrollcommand=across.set)
@@ -75,6 +75,14 @@ class Console(Pane):
     def __init__(self, master: tk.Misc, look: Look, *, height: int = 6) -> None:
         super().__init__(master, look, height=height)
         self._seen = 0
+        self._at_end = True
+        self.text.configure(yscrollcommand=self._moved)
+        self.text.bind("<Configure>", lambda _event: self.text.see("end") if self._at_end else None)
+
+    def _moved(self, first: float, last: float) -> None:
+        """Hear what part is in view: of a text that becomes lower, its bind comes before this, and so knows how it was."""
+        self.bar.set(first, last)
+        self._at_end = float(last) >= 0.999
 
     def draw(self, log: Log) -> None:
         """Bring the text up to date; it follows the end unless the user has scrolled up."""

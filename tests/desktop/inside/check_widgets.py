@@ -12,7 +12,7 @@ from tkinter import messagebox
 import pytest
 
 from services.desktop import lessons, style
-from services.desktop.model import Model
+from services.desktop.model import Line, Model
 from services.desktop.window import PAGES, Settings, open_window
 
 FLOOD = 10_000  # messages a second
@@ -133,6 +133,49 @@ class TestTabs:
         beside = line.label.winfo_reqwidth() - tkfont.nametofont("TkDefaultFont").measure("some words")
         assert beside > 0
         assert wrapped + beside <= line.label.winfo_width()
+
+    @pytest.mark.parametrize("line", ["short", "ü" * 300, "many words " * 40], ids=["short", "one word", "words"])
+    def test_a_log_follows_its_end(self, root, window, line):
+        tab = window.select("tcp")
+        root.update()
+        log = window.desk.model.topics["tcp"].log
+        for number in range(12):
+            log.add((Line("sent", line), Line("received", f"{number}")))
+            tab.log.draw(log)
+            root.update()
+            assert tab.log.text.dlineinfo("end-2c"), number
+
+    def test_a_log_that_becomes_lower_still_follows_its_end(self, root, window):
+        """As by a message below it that takes several lines."""
+        tab = window.select("tcp")
+        root.update()
+        log = window.desk.model.topics["tcp"].log
+        log.add(tuple(Line("sent", str(number)) for number in range(100)))
+        tab.log.draw(log)
+        root.update()
+        high = tab.log.text.winfo_height()
+        tab.activities["tcp"].said.set("many words " * 60)
+        pump(root, lambda: tab.log.text.winfo_height() < high)
+        root.update()
+        log.add((Line("received", "more"),))
+        tab.log.draw(log)
+        root.update()
+        assert tab.log.text.dlineinfo("end-2c")
+
+    def test_a_log_whose_reader_has_scrolled_up_stays_there(self, root, window):
+        tab = window.select("tcp")
+        root.update()
+        log = window.desk.model.topics["tcp"].log
+        log.add(tuple(Line("sent", str(number)) for number in range(100)))
+        tab.log.draw(log)
+        root.update()
+        tab.log.text.yview_moveto(0.2)
+        root.update()
+        before = tab.log.text.index("@0,0")
+        log.add((Line("sent", "more"),))
+        tab.log.draw(log)
+        root.update()
+        assert tab.log.text.index("@0,0") == before
 
     def test_logs_cannot_be_written_into_but_copied(self, root, window):
         tab = window.select("tcp")
