@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labctl.engine.base import Breaking
     from labctl.model import FoundHost
 
+LEAST, MOST = (200, 200), (7680, 4320)  # pixels of a screen
 TABS = ("tcp", "udp", "files", "mail", "web", "classic", "hosts", "widgets")
 PRESSES = (
     "greet", "echo", "chat", "say", "datagram", "browse", "download", "source", "picture", "send", "inbox", "read", "ftp", "news",
@@ -55,7 +56,7 @@ def _labs_and_scenarios(_ctx: click.Context, _param: click.Parameter, incomplete
     metavar="WxH",
     default="1100x750",
     show_default=True,
-    help="Of the screen, with --via web or --screenshot.",
+    help="Of the screen, with --via web or --screenshot; 200x200 to 7680x4320.",
 )
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1, with --via web; default: a free one."
@@ -97,33 +98,37 @@ def gui_command(
     from labctl.commands import gui
 
     wish = gui.Wish(via, trusted, theme, tab or "", scale, size, port)
-    _check(wish, screenshot, presses)
+    _check(wish, screenshot, presses, no_open=no_open, print_command=print_command)
     endpoint = find_endpoint()
     engine = connect_quickly()
     obstacle = (
         gui.socket_obstacle(endpoint, lambda: json.loads(engine.call("GET", "/info")[1])) if via == "socket" else ""
     )
-    screen = None if screenshot else gui.choose_way(wish, os.environ.get("DISPLAY", ""), why_no_socket=obstacle)
+    here = os.environ.get("DISPLAY", "")
+    screen = None if screenshot or print_command else gui.choose_way(wish, here, why_no_socket=obstacle)
     try:
         socket_mount = screen is not None and screen.way == "socket"
         hosts, desktop = _desktop(engine, scenario, lab, socket_mount=socket_mount, quiet=quiet)
         prefix = [*gui.docker_words(endpoint), "exec", "-i", desktop.id[:12]]
         names = [host.name for host in hosts if host.role == "host" and host.name != gui.NAME]
         if print_command:
-            click.echo(gui.classic_commands(prefix, wish, names, gui.network_of(engine, desktop.lab)))
+            click.echo(gui.classic_commands(prefix, wish, names, gui.network_of(engine, desktop.lab), desktop.image))
         elif screen is None:
             assert screenshot  # noqa: S101 - else there is a way to the user's screen
             _save(screenshot, *gui.take_picture(prefix, wish, names, presses), quiet=quiet)
         else:
             if screen.remark and not quiet:
                 click.echo(f"note: {screen.remark}", err=True)
-            sys.exit(gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open)))
+            code = gui.show(prefix, wish, screen, names, lambda line: _tell(line, quiet=quiet, no_open=no_open))
+            gui.check_end(engine, desktop, code)
     finally:
         if screen:
             screen.close()
 
 
-def _check(wish: "Wish", screenshot: Path | None, presses: tuple[str, ...]) -> None:
+def _check(
+    wish: "Wish", screenshot: Path | None, presses: tuple[str, ...], *, no_open: bool, print_command: bool
+) -> None:
     """See that the options go together, and that the tools are here.
 
     Raises:
@@ -132,6 +137,15 @@ def _check(wish: "Wish", screenshot: Path | None, presses: tuple[str, ...]) -> N
     """
     if not re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", wish.size):
         raise click.UsageError(f"`{wish.size}` is no size such as 1100x750")
+    width, height = map(int, wish.size.split("x"))
+    if not (LEAST[0] <= width <= MOST[0] and LEAST[1] <= height <= MOST[1]):
+        raise click.UsageError(f"`{wish.size}` is no size from {LEAST[0]}x{LEAST[1]} to {MOST[0]}x{MOST[1]}")
+    if screenshot and print_command:
+        raise click.UsageError("--print-command shows no window: it goes without --screenshot")
+    if screenshot and (wish.trusted or wish.port or no_open):
+        raise click.UsageError("--trusted, --port and --no-open are for a window on your screen, not for --screenshot")
+    if wish.via in ("relay", "ssh", "socket") and (wish.port or no_open):
+        raise click.UsageError("--port and --no-open go with --via web")
     if presses and not screenshot:
         raise click.UsageError("--press goes with --screenshot")
     if screenshot and wish.via != "auto":

@@ -27,6 +27,11 @@ def exec_command(host: str, command: tuple[str, ...], lab: str | None, interacti
     from labctl.commands.hosts import choose_host
 
     argv = command[1:] if command[0] == "--" else command
+    if command[0] != "--" and command[0].startswith("-"):
+        own = f"`labctl exec [OPTIONS] {host} -- COMMAND`"
+        raise click.UsageError(f"`{command[0]}` stands behind the host; labctl's options go before it: {own}")
+    if not argv:
+        raise click.UsageError("which command? Behind `--` stands none")
     engine = connect_quickly()
     found = choose_host(engine, host, lab)
     if PROGRAM in found.labels:

@@ -1,6 +1,7 @@
 """`gui`: the desktop container in a lab, and the way by which its window reaches a screen."""
 
 import shlex
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -193,12 +194,14 @@ def docker_words(endpoint: "Endpoint") -> list[str]:
 
 def arguments(wish: Wish, screen: Screen) -> list[str]:
     """Return the window's command line."""
-    words = ["--theme", wish.theme, "--tab", wish.tab or "tcp"]
-    if wish.scale:
-        words += ["--scale", f"{wish.scale:g}"]
     way = {"relay": "X relay", "ssh": "ssh -X", "socket": "the X socket", "web": "the browser"}[screen.way]
     kind = "" if screen.way == "web" else ", untrusted cookie" if screen.untrusted else ", trusted"
-    return [*words, "--way", way + kind, *(["--untrusted"] if screen.untrusted else [])]
+    return [*_appearance(wish), "--way", way + kind, *(["--untrusted"] if screen.untrusted else [])]
+
+
+def _appearance(wish: Wish) -> list[str]:
+    scale = ["--scale", f"{wish.scale:g}"] if wish.scale else []
+    return ["--theme", wish.theme, "--tab", wish.tab or "tcp", *scale]
 
 
 def show(
@@ -272,18 +275,52 @@ def take_picture(
     return take_picture(exec_prefix, wish.size, [*options, *presses])
 
 
-def classic_commands(exec_prefix: Sequence[str], wish: Wish, hosts: Sequence[str], network: str) -> str:
+def check_end(engine: "Looking", desktop: FoundHost, code: int, *, patience: float = 1.0) -> None:
+    """Tell why the window ended, where nobody closed it.
+
+    Args:
+        desktop: the container in which it ran.
+        code: the window's exit code, or that of what carried it.
+        patience: seconds; an engine hears of a container's end a little later than `docker exec` does.
+
+    Raises:
+        LabError: its container has gone away under it, or it failed.
+    """
+    if code == 0:
+        return
+    deadline = time.monotonic() + patience
+    while any(host.id == desktop.id and host.state == "running" for host in engine.look(desktop.lab).hosts):
+        if time.monotonic() > deadline:
+            hint = "what it said stands above; `labctl doctor` tells more"
+            raise LabError(f"the window ended with exit code {code}", hint=hint)
+        time.sleep(0.1)
+    raise LabError(
+        f"the window went with its host: `{desktop.name}` of lab `{desktop.lab}` does not run any more",
+        hint="`labctl ls` shows which labs are up",
+    )
+
+
+def classic_commands(
+    exec_prefix: Sequence[str], wish: Wish, hosts: Sequence[str], network: str, image: str = f"labctl/{NAME}"
+) -> str:
     """Return the commands that do by hand what `gui` does, for reading and trying.
 
     Args:
         network: the lab's, as the engine knows it.
+        image: the desktop's.
     """
     from labctl.gui.ssh import ssh_command, window_command
 
     container = exec_prefix[-1]
     docker = shlex.join(exec_prefix[: -3 if exec_prefix[-2] == "-i" else -1])
-    line = window_command([*PROGRAM, "--theme", wish.theme, "--hosts", ",".join(hosts)])
-    ssh = shlex.join(ssh_command(exec_prefix, "keys", "/run/labctl/keys", line, trusted=wish.trusted))
+    words = [*PROGRAM, *_appearance(wish), *([] if wish.trusted else ["--untrusted"]), "--hosts", ",".join(hosts)]
+    ssh = shlex.join(ssh_command(exec_prefix, "keys", "/run/labctl/keys", window_command(words), trusted=wish.trusted))
+    kind = "your own" if wish.trusted else "an untrusted"
+    cookie = """\
+xauth -q -f untrusted generate "$DISPLAY" . untrusted timeout 0
+xauth -q -f untrusted nlist |"""
+    if wish.trusted:
+        cookie = 'xauth -q nlist "$DISPLAY" |'
     return f"""\
 # ssh -X: sshd runs for this one login, over `docker exec`, and opens no port.
 mkdir -m 700 keys
@@ -294,13 +331,13 @@ tar -c -C keys host authorized_keys | {docker} exec -i {container} \\
   sh -c 'umask 077; mkdir -p /run/labctl/keys; tar -x -C /run/labctl/keys'
 {ssh}
 
-# The X socket: mounted into a container, with an untrusted cookie for any host name (`ffff`).
+# The X socket: mounted into a container, with {kind} cookie for any host name (`ffff`).
 (umask 077; : > cookie)
-xauth -q -f untrusted generate "$DISPLAY" . untrusted timeout 0
-xauth -q -f untrusted nlist | sed 's/^..../ffff/' | xauth -q -f cookie nmerge -
+{cookie} sed 's/^..../ffff/' | xauth -q -f cookie nmerge -
 {docker} run --rm --init --network {network} --cap-drop ALL --security-opt no-new-privileges \\
   --user "$(id -u)" -e HOME=/tmp -e DISPLAY -e XAUTHORITY=/run/cookie \\
-  -v "$PWD/cookie:/run/cookie:ro" -v {SOCKETS}:{SOCKETS}:ro labctl/desktop python3 -m services.desktop
+  -v "$PWD/cookie:/run/cookie:ro" -v {SOCKETS}:{SOCKETS}:ro {image} \\
+  {shlex.join(words)}
 """
 
 

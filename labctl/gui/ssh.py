@@ -93,8 +93,9 @@ async def run_ssh(exec_prefix: Sequence[str], command: str, *, trusted: bool) ->
     inside = f"/run/labctl/ssh-{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory(prefix="labctl-ssh-", dir=os.environ.get("XDG_RUNTIME_DIR")) as name:
         keys = make_keys(Path(name))
-        # a login that was killed may have left xauth's lock, for which the next one would wait 20 s
-        unpack = ["sh", "-c", f"rm -f ~/.Xauthority-? && umask 077 && mkdir -p {inside} && tar -x -C {inside}"]
+        # a login that was killed may have left xauth's lock, for which the next one would wait 20 s; and xauth complains of a missing file
+        prepare = "rm -f ~/.Xauthority-? && umask 077 && touch ~/.Xauthority"
+        unpack = ["sh", "-c", f"{prepare} && mkdir -p {inside} && tar -x -C {inside}"]
         done = subprocess.run([*exec_prefix, *unpack], input=keys, capture_output=True, check=False)
         if done.returncode:
             told = done.stderr.decode(errors="replace").strip()

@@ -23,7 +23,7 @@ USAGE += "\n\n`lab TOPIC --help` tells more. The first lessons' programs are in 
 
 def main(argv: list[str]) -> int:
     """Run one command; exits with 0 done, 1 failed, 2 usage, 130 interrupted."""
-    from services.client.errors import ReaderGoneError
+    from services.client.errors import NO_NAME, ReaderGoneError, is_of_a_name
 
     topic, rest = (argv[0], argv[1:]) if argv else ("", [])
     try:
@@ -40,6 +40,11 @@ def main(argv: list[str]) -> int:
         return 130
     except (BrokenPipeError, ReaderGoneError):  # `lab tcp chargen … | head`
         sys.stderr.close()
+        return 1
+    except UnicodeError as error:
+        if not is_of_a_name(error):
+            raise
+        sys.stderr.write(f"error: {NO_NAME}\n")
         return 1
     if topic in ("-h", "--help", "help"):
         sys.stdout.write(USAGE)

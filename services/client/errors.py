@@ -14,6 +14,10 @@ class ClientError(Exception):
         self.hint = hint
 
 
+class LocalError(ClientError):
+    """What failed is a file or the disk of this host, not the conversation."""
+
+
 class ReaderGoneError(Exception):
     """Nobody reads our stdout any more: `lab … | head`."""
 
@@ -28,22 +32,49 @@ HINTS = {
 }  # fmt: skip
 
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def is_of_a_name(error: UnicodeError) -> bool:
+    """Tell whether an error is Python's way to say that a host's name cannot be one, before anybody is asked for it."""
+    return "idna" in str(error)
+
+
+NO_NAME = "that is no host's name: each of its parts between dots has 1 to 63 letters"
+
+
 def explain(error: Exception, place: str) -> ClientError:
-    """Return any error of a socket in words."""
+    """Return any error of a socket, a file or the disk in words."""
     if isinstance(error, ClientError):
         return error
     if isinstance(error, socket.gaierror):
+        authority = place.rpartition("://")[2].partition("/")[0]
         return ClientError(
-            f"the name `{place.rpartition(':')[0] or place}` does not resolve: {error.strerror}",
+            f"the name `{authority.rpartition(':')[0] or authority}` does not resolve: {error.strerror}",
             "`lab ip NAME` asks for it alone",
         )
+    if isinstance(error, UnicodeError) and is_of_a_name(error):
+        return ClientError(NO_NAME)
     if isinstance(error, TimeoutError):
         return ClientError("nothing came in time", "`--timeout` waits longer")
     if why := getattr(error, "verify_message", None):  # ssl.SSLCertVerificationError; ssl itself would cost its import
         return ClientError(f"the server's certificate is not to be trusted: {why}", "`--ca FILE` names the CA to trust")
+    if isinstance(error, OSError) and error.errno is None:
+        error = _first_of(error)
     if isinstance(error, OSError) and error.errno in HINTS:
         return ClientError(*HINTS[error.errno])
+    if isinstance(error, OSError) and error.errno in FULL:
+        return LocalError("there is no room left for it on this host", "`df -h` shows how much there is")
+    if isinstance(error, OSError) and error.filename is not None:
+        name = str(error.filename)
+        return LocalError(str(error.strerror) if name == place else f"`{name}`: {error.strerror}")
     return ClientError(str(error))
+
+
+def _first_of(error: OSError) -> OSError:
+    """Return the first of the errors that asyncio makes one of, where each address of a name has failed."""
+    number = str(error).partition("[Errno ")[2].partition("]")[0]
+    return OSError(int(number), os.strerror(int(number))) if number.isdecimal() else error
 
 
 def report(error: Exception, place: str) -> int:

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from services.client.dial import family_of
-from services.client.errors import ClientError, report
+from services.client.errors import ClientError, is_of_a_name, report
 from services.client.ftp_session import Session
 from services.client.ftp_transfer import Copy, fetch, store
 from services.client.options import TIMEOUT, port_number, seconds
@@ -42,6 +42,8 @@ def main(argv: list[str]) -> int:
     except EOFError:
         return report(ClientError("the server closed the control connection"), place)
     except UnicodeError as error:
+        if is_of_a_name(error):
+            return report(error, place)
         return report(ClientError(f"a name or a reply is no UTF-8: {error}"), place)
     except (OSError, ClientError) as error:
         return report(error, place)

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 from xmlrpc.client import DateTime, Fault, ProtocolError, ResponseError, ServerProxy, Transport
 
-from services.client.errors import ClientError, report
+from services.client.errors import ClientError, is_of_a_name, report
 from services.client.options import TIMEOUT, port_number, seconds
 
 PORT = 8000
@@ -73,6 +73,8 @@ def main(argv: list[str]) -> int:
     except Fault as fault:
         return report(ClientError(f"fault {fault.faultCode}: {fault.faultString}"), place)
     except (ProtocolError, ResponseError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, UnicodeError) and is_of_a_name(error):
+            return report(error, place)
         return report(ClientError(f"that is no reply of XML-RPC: {error}"), place)
     except (OSError, ClientError) as error:
         return report(error, place)

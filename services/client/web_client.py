@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from services.client.errors import ClientError
 from services.client.meter import Pace
@@ -21,6 +21,9 @@ from services.client.traffic import Traffic
 CHUNK = 64 << 10
 REDIRECTS = {301, 302, 303, 307, 308}
 MOST_REDIRECTS = 5
+AS_IT_STANDS = (
+    "%/?:@!$&'()*+,;=~[]|"  # of a path and a query; all else but letters and digits is sent as its octets in UTF-8
+)
 # How files of these types begin: a page that says "404" is no picture, whatever its name.
 SIGNATURES = {
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -120,7 +123,7 @@ class WebClient:
         conn = http.client.HTTPConnection(host, port, timeout=self._timeout)
         watched: socket.socket | None = None
         try:
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=AS_IT_STANDS)
             conn.request("GET", path, headers={"User-Agent": "lab-web", "Connection": "close", **headers})
             watched = conn.sock.dup()  # `http.client` closes its own before we can ask what it cost
             self.traffic.turns += 2  # the handshake, the request

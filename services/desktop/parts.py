@@ -16,10 +16,10 @@ class Pane(ttk.Frame):
     def __init__(self, master: tk.Misc, look: Look, *, height: int = 6, wrap: str = "word") -> None:
         super().__init__(master)
         self.text = tk.Text(self, height=height, width=20, wrap=wrap, undo=False)  # type: ignore[arg-type]
-        bar = ttk.Scrollbar(self, command=self.text.yview)
-        self.text.configure(yscrollcommand=bar.set, cursor="xterm")
+        self.bar = ttk.Scrollbar(self, command=self.text.yview)
+        self.text.configure(yscrollcommand=self.bar.set, cursor="xterm")
         self.text.grid(row=0, column=0, sticky="nsew")
-        bar.grid(row=0, column=1, sticky="ns")
+        self.bar.grid(row=0, column=1, sticky="ns")
         if wrap == "none":
             across = ttk.Scrollbar(self, orient="horizontal", command=self.text.xview)
             self.text.configure(xscrollcommand=across.set)
@@ -75,6 +75,14 @@ class Console(Pane):
     def __init__(self, master: tk.Misc, look: Look, *, height: int = 6) -> None:
         super().__init__(master, look, height=height)
         self._seen = 0
+        self._at_end = True
+        self.text.configure(yscrollcommand=self._moved)
+        self.text.bind("<Configure>", lambda _event: self.text.see("end") if self._at_end else None)
+
+    def _moved(self, first: float, last: float) -> None:
+        """Hear what part is in view: of a text that becomes lower, its bind comes before this, and so knows how it was."""
+        self.bar.set(first, last)
+        self._at_end = float(last) >= 0.999
 
     def draw(self, log: Log) -> None:
         """Bring the text up to date; it follows the end unless the user has scrolled up."""
@@ -106,6 +114,11 @@ def _joined(lines: Iterable[Line]) -> list[tuple[str, str]]:
     return [("".join(texts), kind) for texts, kind in runs]
 
 
+def wrap_at_width(label: ttk.Label, look: Look) -> None:
+    """Let a label's text go on in the next line where the label ends: clam keeps a little room on both sides of a text."""
+    label.bind("<Configure>", lambda event: label.configure(wraplength=max(1, event.width - look.px(6))))
+
+
 class Activity(ttk.Frame):
     """One line: what is going on and how far it is, with a button that cancels it."""
 
@@ -121,7 +134,7 @@ class Activity(ttk.Frame):
         self.columnconfigure(0, weight=1)
         self.rowconfigure(0, minsize=look.px(36))
         self._running = False
-        self.label.bind("<Configure>", lambda event: self.label.configure(wraplength=event.width))
+        wrap_at_width(self.label, look)
 
     def draw(self, topic: Topic) -> None:
         """Show how a topic stands."""

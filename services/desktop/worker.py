@@ -193,7 +193,7 @@ class Worker:
     async def _run(self, job: Job, work: Work) -> None:
         import asyncio
 
-        from services.client.errors import explain
+        from services.client.errors import LocalError, explain
 
         try:
             text = await work(job)
@@ -201,8 +201,8 @@ class Worker:
             self.post(Cancelled(job.topic, job.number))
         except Exception as error:  # whatever it is, the user is told, and the window lives on
             told = explain(error, job.place)
-            at = f", at {job.place}" if job.place and job.place not in str(told) else ""
-            text = str(told) or type(error).__name__
+            text = str(told).removesuffix(".") or type(error).__name__
+            at = f", at {job.place}" if job.place and job.place not in text and not isinstance(told, LocalError) else ""
             self.post(Failed(job.topic, job.number, printable(text + at), told.hint))
         else:
             self.post(Ended(job.topic, job.number, text))

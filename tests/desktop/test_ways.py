@@ -55,6 +55,34 @@ class TestOnTheDisplay:
         until(lambda: not windows(lab), f"the container to be empty again, there are {windows(lab)}")
         assert lab.exec("desktop", "ls", "/run/labctl").strip() == ""
 
+    def test_the_first_login_by_ssh_brings_no_complaint_of_xauth(self, lab, display, screen):
+        lab.exec("desktop", "rm", "-f", "/home/lab/.Xauthority")
+        with gui(lab, "--via", "ssh", env=display.env) as process:
+            until(lambda: screen.colours() > 8, "the window")
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+        assert "→ your display" in said
+        assert "xauth" not in said
+
+    def test_when_the_host_goes_that_is_told(self, lab, display, screen):
+        """By the socket's container, which the next window makes anew."""
+        with gui(lab, "--via", "socket", env=display.env) as process:
+            until(lambda: screen.colours() > 8, "the window")
+            found = [
+                "docker",
+                "ps",
+                "-q",
+                "-f",
+                f"label=labctl.lab={lab.name}",
+                "-f",
+                "label=com.docker.compose.service=desktop-x",
+            ]
+            container = subprocess.run(found, capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(["docker", "rm", "-f", container], check=True, capture_output=True)
+            _, said = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert f"`desktop-x` of lab `{lab.name}` does not run any more" in said
+
     def test_a_click_on_the_display_reaches_the_lab(self, lab, display, screen):
         """It becomes a connection to tcp-server, whose answer becomes pixels."""
         with gui(lab, "--via", "relay", env=display.env):

@@ -103,14 +103,20 @@ class TestFiles:
 
     def test_a_cancelled_download_is_resumed(self, desk, lab):
         lab.exec(
-            "client", "sh", "-c", "cd /home/lab && head -c 60000000 /dev/zero >big && lab file put file-server big"
+            "client",
+            "sh",
+            "-c",
+            "cd /home/lab && head -c 200000000 /dev/zero >big && lab file put file-server big && rm big",
         )
         window = desk("--tab", "files")
         window.press("browse")
         window.sees("big")
         window.choose_row("big")
-        window.press("download")
         part = "/home/lab/downloads/big.part"
+        watch = ["docker", "exec", lab.hosts["desktop"], "sh", "-c", f"until [ -s {part} ]; do :; done"]
+        begun = subprocess.Popen(watch)  # by now, for the whole of it takes half a second
+        window.press("download")
+        begun.wait(20)
         subprocess.run(["docker", "pause", lab.hosts["file-server"]], check=True, capture_output=True)
         try:
             window.press(text="Cancel")
@@ -118,10 +124,11 @@ class TestFiles:
         finally:
             subprocess.run(["docker", "unpause", lab.hosts["file-server"]], check=True, capture_output=True)
         size = int(lab.exec("desktop", "stat", "-c", "%s", part))
-        assert 0 < size < 60_000_000
+        assert 0 < size < 200_000_000
         window.press("download")
         window.sees("resumed at")
         window.sees("as on the server")
+        lab.exec("desktop", "rm", "/home/lab/downloads/big")
 
     def test_a_broken_upload_is_resumed_where_it_ended(self, desk, lab):
         make = "head -c 20000000 /dev/zero > large.bin"

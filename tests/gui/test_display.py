@@ -5,10 +5,12 @@ import threading
 
 import pytest
 
-from labctl.commands.gui import Wish, choose_way, docker_words, socket_obstacle
+from labctl.commands.gui import Wish, check_end, choose_way, classic_commands, docker_words, socket_obstacle
 from labctl.engine.endpoint import Endpoint
+from labctl.engine.fake import FakeEngine
 from labctl.errors import LabError
 from labctl.gui.display import DisplayError, Session, parse_display
+from labctl.model import Found, FoundHost
 from tests.gui.xserver import GRANTED
 
 
@@ -158,3 +160,39 @@ class TestWhereTheEngineIs:
         words = " ".join(docker_words(Endpoint("tcp://box:2376", "context `box`", tmp_path)))
         pems = f"--tlscacert {tmp_path}/ca.pem --tlscert {tmp_path}/cert.pem --tlskey {tmp_path}/key.pem"
         assert words == f"docker -H tcp://box:2376 --tlsverify {pems}"
+
+
+class TestTheEnd:
+    DESKTOP = FoundHost("1a", "lab-1", "desktop")
+
+    @pytest.mark.parametrize(
+        ("hosts", "said"),
+        [
+            ((), "`desktop` of lab `lab-1` does not run any more"),
+            ((FoundHost("1a", "lab-1", "desktop", state="exited"),), "does not run any more"),
+            ((FoundHost("2b", "lab-1", "desktop"),), "does not run any more"),
+            ((DESKTOP,), "ended with exit code 255"),
+        ],
+    )
+    def test_a_window_that_nobody_closed_is_told_of(self, hosts, said):
+        with pytest.raises(LabError, match=said) as raised:
+            check_end(FakeEngine(Found(hosts)), self.DESKTOP, 255, patience=0)
+        assert raised.value.code == 1
+
+    def test_one_that_was_closed_is_not(self):
+        check_end(FakeEngine(), self.DESKTOP, 0)
+
+
+class TestClassicCommands:
+    PREFIX = ("docker", "exec", "-i", "1a")
+
+    def test_they_make_the_same_window_from_the_same_image(self):
+        told = classic_commands(self.PREFIX, Wish(theme="dark", tab="mail", scale=2), ["client"], "net", "mine/desktop")
+        assert told.count("services.desktop --theme dark --tab mail --scale 2 --untrusted --hosts client") == 2
+        assert "mine/desktop" in told
+
+    def test_a_trusted_window_gets_no_untrusted_cookie(self):
+        told = classic_commands(self.PREFIX, Wish(trusted=True), ["client"], "net")
+        assert "untrusted" not in told
+        assert "ForwardX11Trusted=yes" in told
+        assert 'xauth -q nlist "$DISPLAY" | sed' in told

@@ -23,6 +23,13 @@ def test_labctl_offers_what_the_window_can_press():
         (("--press", "greet"), "goes with --screenshot"),
         (("--screenshot", "x.png", "--size", "wide"), "`wide` is no size"),
         (("--screenshot", "x.png", "--size", "x"), "`x` is no size"),
+        (("--screenshot", "x.png", "--size", "10x900"), "is no size from 200x200 to 7680x4320"),
+        (("--via", "web", "--size", "900x99999"), "is no size from 200x200 to 7680x4320"),
+        (("--screenshot", "x.png", "--print-command"), "goes without --screenshot"),
+        (("--screenshot", "x.png", "--trusted"), "not for --screenshot"),
+        (("--screenshot", "x.png", "--no-open"), "not for --screenshot"),
+        (("--via", "relay", "--port", "8000"), "go with --via web"),
+        (("--via", "ssh", "--no-open"), "go with --via web"),
         (("--screenshot", "x.png", "--press", "bell"), "'bell' is not one of"),
     ],
 )

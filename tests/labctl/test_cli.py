@@ -82,6 +82,19 @@ class TestErrors:
         assert "hint: " in told.stderr
 
     @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--lab", "one", "--", "true"), "`--lab` stands behind the host; labctl's options go before it"),
+            (("-it", "sh"), "`-it` stands behind the host"),
+            (("--",), "Behind `--` stands none"),
+        ],
+    )
+    def test_options_behind_the_host_are_no_command(self, words, said):
+        told = labctl("exec", "client", *words, DOCKER_HOST=NOWHERE)
+        assert told.returncode == 2
+        assert said in told.stderr
+
+    @pytest.mark.parametrize(
         "argv",
         [["ps"], ["up", "tcp-demo"], ["down"], ["logs"], ["exec", "client", "--", "true"], ["doctor"]],
         ids=" ".join,

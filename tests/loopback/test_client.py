@@ -1,5 +1,6 @@
 """`lab` against our servers and against none."""
 
+import errno
 import re
 import socket
 import subprocess
@@ -8,6 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from services.client.errors import LocalError, explain
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +74,40 @@ class TestTcp:
         late = lab("tcp", "chat", "127.0.0.1", port, "--until", "never said", "--timeout", "0.3")
         assert late.returncode == 1
         assert "nobody said 'never said'" in late.stderr
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("error", "place", "said"),
+        [
+            (OSError(errno.ENOSPC, "No space left"), "file-server:9000", "there is no room left for it on this host"),
+            (FileNotFoundError(errno.ENOENT, "No such file", "a.part"), "file-server:9000", "`a.part`: No such file"),
+            (FileNotFoundError(errno.ENOENT, "No such file", "mine"), "mine", "No such file"),
+        ],
+    )
+    def test_what_failed_on_this_host_is_told_as_its_own(self, error, place, said):
+        told = explain(error, place)
+        assert isinstance(told, LocalError)
+        assert str(told) == said
+
+    @pytest.mark.parametrize("place", ["nowhere", "nowhere:80", "http://nowhere/", "http://nowhere:80/a:b/c"])
+    def test_the_name_that_does_not_resolve_is_told(self, place):
+        told = explain(socket.gaierror(socket.EAI_NONAME, "Name or service not known"), place)
+        assert str(told) == "the name `nowhere` does not resolve: Name or service not known"
+
+    def test_where_each_address_of_a_name_refuses_that_is_told_once(self):
+        both = "[Errno 111] Connect call failed ('10.0.0.1', 7), [Errno 111] Connect call failed ('fd6c::1', 7, 0, 0)"
+        told = explain(OSError(f"Multiple exceptions: {both}"), "tcp-server:7")
+        assert str(told) == "the connection was refused: the host is there, nobody listens on that port"
+
+    @pytest.mark.parametrize("name", ["tcp-server..lab", "a" * 64])
+    @pytest.mark.parametrize(
+        "words", [("tcp", "greet"), ("udp", "greet"), ("file", "ls"), ("ftp", "ls"), ("news", "groups"), ("rpc", "list"), ("ip",)]
+    )  # fmt: skip
+    def test_what_cannot_be_a_name_is_told(self, words, name):
+        told = lab(*words, name)
+        assert told.returncode == 1
+        assert told.stderr.startswith("error: that is no host's name")
 
 
 class TestUdp:

@@ -80,6 +80,18 @@ class TestSource:
         assert lab("source", "/").stdout == PAGE.decode()
         assert lab("source", "/", "--headers").stdout.startswith("200 OK\n")
 
+    @pytest.mark.parametrize(
+        ("written", "asked"),
+        [
+            ("/Gr\u00fc\u00dfe 1.txt", "/Gr%C3%BC%C3%9Fe%201.txt"),
+            ("/Gr%C3%BC%C3%9Fe%201.txt", "/Gr%C3%BC%C3%9Fe%201.txt"),
+            ("/a?q=\u00fc b&c=%20", "/a?q=%C3%BC%20b&c=%20"),
+        ],
+    )
+    def test_letters_and_blanks_of_an_address_are_sent_as_octets(self, lab, site, written, asked):
+        site.replies[asked] = (200, {"Content-Type": "text/plain"}, b"it is here")
+        assert lab("source", written).stdout == "it is here"
+
     def test_goes_where_it_is_sent(self, lab, site):
         assert lab("source", "/moved").stdout == PAGE.decode()
         assert [path for path, _ in site.asked] == ["/moved", "/"]

@@ -86,6 +86,17 @@ def test_who_points_at_a_line_sees_the_whole_of_it(browser, tmp_path):
     assert "a line that is longer" in whole
 
 
+def test_calls_on_both_sides_fit_beside_the_octets_without_scrolling(browser, tmp_path):
+    one, other, words = f"{A}:4000", f"{B}:7", f"{b'x' * 40!r}, 40, MSG_NOSIGNAL"
+    calls = [
+        Call("client", 1, "c", 2_900_000, 0.000123, "sendto", 4, 40, "", words, one, other, "TCP", b"x" * 40),
+        Call("server", 1, "s", 2_900_000, 0.000223, "recvfrom", 4, 40, "", words, other, one, "TCP", b"x" * 40),
+    ]
+    opened(browser, tmp_path, Talk().opened(), calls)
+    assert browser.value("hasCalls && G.outside")
+    assert browser.value("scroll.scrollWidth - scroll.clientWidth") == 0
+
+
 def test_a_long_one_is_drawn_in_part(browser, tmp_path):
     talk = Talk().opened()
     for number in range(5000):

@@ -5,7 +5,7 @@ from tkinter import ttk
 
 from services.client.ip import interfaces
 from services.desktop.model import Topic
-from services.desktop.parts import Table
+from services.desktop.parts import Table, wrap_at_width
 from services.desktop.tabs.base import Tab
 from services.desktop.work.hosts import Host, survey
 
@@ -25,14 +25,14 @@ class HostsTab(Tab):
         ttk.Label(row, text=f"This window runs on {socket.gethostname()}", style="Title.TLabel").pack(side="left")
         ttk.Button(row, text="Look again", style="Accent.TButton", command=self.look, name="look").pack(side="right")
         ttk.Label(self, text=addresses, style="Quiet.TLabel").pack(anchor="w", pady=(0, self.px(6)))
-        columns = (("Name", 110, False), ("Addresses", 245, False), ("State", 110, False), ("What answers", 200, True))
+        columns = (("Name", 110, False), ("Addresses", 245, False), ("State", 125, False), ("What answers", 200, True))
         self.table = Table(self, self.desk.look, columns, height=4)
         self.table.pack(fill="both", expand=True)
         self.table.tree.tag_configure("bad", foreground=self.desk.look.palette["error"])
         self.detail = self.text()
         detail = ttk.Label(self, textvariable=self.detail, anchor="w")
         detail.pack(fill="x", pady=(self.px(6), 0))
-        detail.bind("<Configure>", lambda event: detail.configure(wraplength=event.width))
+        wrap_at_width(detail, self.desk.look)
         self.table.tree.bind("<<TreeviewSelect>>", lambda _event: self.tell())
         self.activity("hosts").pack(fill="x")
         self.after_idle(self.look)

@@ -105,11 +105,12 @@ class Chat:
                 await job.pause_where_crowded()
         finally:
             self._writer.close()
-        return "you left the chat"
+        return "you left the chat" if self._leaving else "the server ended the chat"
 
     def say(self, text: str) -> None:
         """Say a line; a command where it begins with `/`."""
         if self._job and self._writer and not self._writer.is_closing():
+            self._leaving = self._leaving or text.strip() == "/quit"
             self._send(text)
             self._job.say("sent", text)
 

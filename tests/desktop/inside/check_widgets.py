@@ -5,13 +5,14 @@ import socket
 import threading
 import time
 import tkinter as tk
+import tkinter.font as tkfont
 from contextlib import suppress
 from tkinter import messagebox
 
 import pytest
 
 from services.desktop import lessons, style
-from services.desktop.model import Model
+from services.desktop.model import Line, Model
 from services.desktop.window import PAGES, Settings, open_window
 
 FLOOD = 10_000  # messages a second
@@ -103,6 +104,78 @@ class TestTabs:
         pump(root, lambda: not topic.busy)
         assert topic.failed
         assert "refused" in topic.outcome
+
+    def test_a_chat_that_the_server_ended_was_not_left(self, root, window):
+        server = Server(lambda conn, _stopped: (conn.recv(100), conn.sendall(b"* the server stops; goodbye\r\n")))
+        tab = window.select("tcp")
+        tab.host.set("127.0.0.1")
+        tab.chat_port.set(str(server.port))
+        tab.join()
+        topic = window.desk.model.topics["chat"]
+        pump(root, lambda: not topic.busy)
+        assert topic.outcome == "the server ended the chat"
+        server.close()
+
+    def test_what_fails_on_this_host_is_not_blamed_on_the_server(self, root, window, tmp_path):
+        async def work(_job):
+            (tmp_path / "none" / "file").write_text("")
+
+        window.desk.worker.start("tcp", "Writing", work, "tcp-server:9")
+        topic = window.desk.model.topics["tcp"]
+        pump(root, lambda: not topic.busy)
+        assert topic.outcome == f"`{tmp_path}/none/file`: No such file or directory"
+
+    def test_a_message_goes_on_in_the_next_line_before_its_end_is_cut_off(self, root, window):
+        line = window.select("udp").activities["udp"]
+        line.said.set("some words")
+        root.update()
+        wrapped = int(str(line.label.cget("wraplength")))
+        beside = line.label.winfo_reqwidth() - tkfont.nametofont("TkDefaultFont").measure("some words")
+        assert beside > 0
+        assert wrapped + beside <= line.label.winfo_width()
+
+    @pytest.mark.parametrize("line", ["short", "ü" * 300, "many words " * 40], ids=["short", "one word", "words"])
+    def test_a_log_follows_its_end(self, root, window, line):
+        tab = window.select("tcp")
+        root.update()
+        log = window.desk.model.topics["tcp"].log
+        for number in range(12):
+            log.add((Line("sent", line), Line("received", f"{number}")))
+            tab.log.draw(log)
+            root.update()
+            assert tab.log.text.dlineinfo("end-2c"), number
+
+    def test_a_log_that_becomes_lower_still_follows_its_end(self, root, window):
+        """As by a message below it that takes several lines."""
+        tab = window.select("tcp")
+        root.update()
+        log = window.desk.model.topics["tcp"].log
+        log.add(tuple(Line("sent", str(number)) for number in range(100)))
+        tab.log.draw(log)
+        root.update()
+        high = tab.log.text.winfo_height()
+        tab.activities["tcp"].said.set("many words " * 60)
+        pump(root, lambda: tab.log.text.winfo_height() < high)
+        root.update()
+        log.add((Line("received", "more"),))
+        tab.log.draw(log)
+        root.update()
+        assert tab.log.text.dlineinfo("end-2c")
+
+    def test_a_log_whose_reader_has_scrolled_up_stays_there(self, root, window):
+        tab = window.select("tcp")
+        root.update()
+        log = window.desk.model.topics["tcp"].log
+        log.add(tuple(Line("sent", str(number)) for number in range(100)))
+        tab.log.draw(log)
+        root.update()
+        tab.log.text.yview_moveto(0.2)
+        root.update()
+        before = tab.log.text.index("@0,0")
+        log.add((Line("sent", "more"),))
+        tab.log.draw(log)
+        root.update()
+        assert tab.log.text.index("@0,0") == before
 
     def test_logs_cannot_be_written_into_but_copied(self, root, window):
         tab = window.select("tcp")
