@@ -183,6 +183,12 @@ class TestFolder:
                 link.symlink_to("b")
         assert self.image(folder) != first
 
+    def test_names_may_be_any_octets(self, folder):
+        before = self.image(folder)
+        (folder / os.fsdecode(b"M\xfcller")).write_text("x")
+        (folder / "link").symlink_to(os.fsdecode(b"M\xfcller"))
+        assert self.image(folder) != before
+
     def test_where_a_link_leads_is_not_read(self, folder):
         (folder / "memory").symlink_to("/proc/self/mem")
         (folder / "endless").symlink_to("/dev/zero")
