@@ -139,6 +139,8 @@ def _obtain(request: pytest.FixtureRequest, asked: Asked) -> "Lab":
     """Return a lab: one that is up already, brought back to its start, or a new one, which goes with its scope."""
     labs = request.config.stash[LABS]
     owner: Any = None if asked.fresh or asked.scope == "function" else request.node.getparent(SCOPES[asked.scope])
+    if owner is None and asked.scope == "package" and not asked.fresh:
+        owner = request.session  # as pytest has it where there is no package
     place = (owner or request.node, asked.key)
     if found := labs.shared.get(place):
         if not (asked.reset and found.used) or _went_back(found):

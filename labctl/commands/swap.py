@@ -120,7 +120,8 @@ def bring_in(program: str, host: str, lab: str, builder_for: BuilderFor, progres
     except OSError as error:
         raise UsageError(f"`{program}` cannot be read: {error.strerror}", where="--swap") from error
     if program.startswith((".", "/", "~")) or path.suffix in INTERPRETERS:
-        raise UsageError(f"there is no file or folder `{program}`", where="--swap")
+        hint = "" if path.is_absolute() else f"its path counts from `{Path.cwd()}`"
+        raise UsageError(f"there is no file or folder `{program}`", where="--swap", hint=hint)
     return Swap(f"image `{program}`", program, {"user": ""})
 
 

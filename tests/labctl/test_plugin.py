@@ -63,3 +63,18 @@ def test_the_reaper_minds_nothing_of_what_lies_where_the_tests_run(tmp_path, mon
     process = reaper._reapers["nobody"]
     reaper.dismiss("nobody")
     assert process.returncode == 0
+
+
+def test_where_there_is_no_package_its_labs_are_the_session_s(monkeypatch):
+    session = type("Session", (), {"addfinalizer": lambda *_: None})()
+    config = SimpleNamespace(stash={pytest_plugin.LABS: pytest_plugin.Labs()})
+    monkeypatch.setattr(pytest_plugin, "_bring_up", lambda *_, shared: SimpleNamespace(used=False, shared=shared))
+    asked = pytest_plugin.Asked("tcp-demo", scope="package")
+    labs = [
+        pytest_plugin._obtain(
+            SimpleNamespace(config=config, session=session, node=SimpleNamespace(getparent=lambda _: None)), asked
+        )
+        for _ in range(2)
+    ]
+    assert labs[0].shared
+    assert labs[0] is labs[1]
