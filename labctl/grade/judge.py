@@ -17,18 +17,17 @@ from labctl.engine.sdk import DockerEngine
 from labctl.errors import LabError
 from labctl.grade.pictures import take_pictures
 from labctl.grade.verdict import Grade, Told, Verdict, in_words, readable
-from labctl.grade.words import FIRST_START, how_it_ended
+from labctl.grade.words import FIRST_START, PIDS, how_it_ended, may_have_ended
 from labctl.model import FoundHost, TapSpec
 from labctl.scenario.schema import Check, FaultStep, Grading, Scenario
 from labctl.testing.host import LabHost, Ran
 from labctl.testing.lab import Lab
 
-PIDS = 64  # a submission that forks ends there, and harms nobody
 LOG_MB = 1  # of its output that is kept; the root is read-only and /tmp is of 16 MB
 RESTARTED = 5.0  # seconds for a program to listen again
 TAP = TapSpec(ring_mb=32, snap=400)
 SILENT = 15.0  # seconds for one check, at most
-DYING = 1.0  # seconds until the engine knows that a program has ended whose port refuses a client
+DYING = 1.0  # seconds until the engine knows that a program has ended which broke a connection off, or whose port refuses one
 
 
 def worth(scenario: Scenario, grading: Grading) -> float:
@@ -130,7 +129,7 @@ def _probe(lab: Lab, grading: Grading, check: Check) -> Told:
         lab.engine.change(lab.find(grading.host), "restart")
         await_swapped(lab.engine, lab.spec, RESTARTED, only=(grading.host,))
     told = _ask(lab, grading, check)
-    if not told["passed"] and _has_ended(lab.host(grading.host), "refused" in told["seen"]):
+    if not told["passed"] and _has_ended(lab.host(grading.host), may_have_ended(str(told["seen"]))):
         told["seen"] = _how_it_ended(lab, grading)
     return told
 
@@ -158,9 +157,9 @@ def _how_it_ended(lab: Lab, grading: Grading) -> str:
     return how_it_ended(state["ExitCode"], _last_line(lab, host.found), grading.memory_mb * state["OOMKilled"])
 
 
-def _has_ended(host: LabHost, refuses: bool) -> bool:
-    """Tell whether a program has ended; one whose port refuses a client may be about to."""
-    deadline = time.monotonic() + (DYING if refuses else 0.0)
+def _has_ended(host: LabHost, may_be_about_to: bool) -> bool:
+    """Tell whether a program has ended; the engine hears of it a little later than a client does."""
+    deadline = time.monotonic() + (DYING if may_be_about_to else 0.0)
     while host.status == "running":
         if time.monotonic() >= deadline:
             return False

@@ -8,7 +8,7 @@ from labctl.cli.grade import _make_sure_of, list_submissions
 from labctl.errors import UsageError
 from labctl.grade.report import as_csv, as_index, write_all
 from labctl.grade.verdict import Grade, in_words, readable
-from labctl.grade.words import FIRST_START, how_it_ended
+from labctl.grade.words import FIRST_START, how_it_ended, may_have_ended
 from labctl.scenario.schema import Check
 
 SEEN = "after 0 octets nothing more came"
@@ -62,6 +62,18 @@ class TestWords:
         said = verdict("vanishing-client", seen=how_it_ended(*end)).said
         assert what in said and advice in said
         assert "``" not in said
+
+    @pytest.mark.parametrize(
+        "last", ["BlockingIOError: [Errno 11] Resource temporarily unavailable", "RuntimeError: can't start new thread"]
+    )
+    def test_a_program_that_lacks_processes_is_told_of_the_limit(self, last):
+        said = verdict("big-message", seen=how_it_ended(1, last, 0)).said
+        assert "may have 64 processes" in said and "sendall" not in said
+
+    def test_a_connection_that_broke_may_be_a_program_s_end(self):
+        assert may_have_ended("after 0 octets the connection broke: [Errno 104] Connection reset by peer")
+        assert may_have_ended("no connection: [Errno 111] Connection refused")
+        assert not may_have_ended("after 0 octets nothing more came, and no end either")
 
     def test_a_first_start_that_fails_is_not_about_a_port_that_is_kept(self):
         said = verdict(seen=f"{FIRST_START}: nobody listens at port 7 after 10 s").said
