@@ -9,9 +9,8 @@ Imported by every pytest run of an environment, so at the top only pytest and th
 
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +25,11 @@ MARKER = (
     "before each test"
 )
 SCOPES = {"class": pytest.Class, "module": pytest.Module, "package": pytest.Package, "session": pytest.Session}
+FORMS = (
+    ("swap", Mapping, '{"tcp-server": "my_server.py"}'),
+    ("env", Mapping, '{"tcp-server": {"LAB_X": "1"}}'),
+    ("timeout", (int, float), "30"),
+)
 SHOWN_LINES = 20  # of each host's log in the report; the files hold all
 
 
@@ -115,10 +119,19 @@ def _read_marker(item: pytest.Item) -> Asked:
     try:
         asked = Asked(*marker.args, **marker.kwargs)
     except TypeError as error:
-        pytest.fail(f"@pytest.mark.lab: {str(error).removeprefix('Asked.__init__() ')}\n{MARKER}", pytrace=False)
+        what = f"@pytest.mark.lab: {str(error).removeprefix('Asked.__init__() ')}\n{MARKER}"
+        raise pytest.fail.Exception(what, pytrace=False) from None
     asked.scope = asked.scope or item.config.getoption("--lab-scope")
     if not asked.scenario or asked.scope not in ("function", *SCOPES):
         pytest.fail(f"@pytest.mark.lab: a scenario and a known scope are needed\n{MARKER}", pytrace=False)
+    for name, kind, example in FORMS:
+        if not isinstance(value := getattr(asked, name), kind):
+            pytest.fail(f"@pytest.mark.lab: {name}={value!r} has another form than {name}={example}", pytrace=False)
+    for host, variables in asked.env.items():
+        if not isinstance(variables, Mapping):
+            pytest.fail(
+                f"@pytest.mark.lab: of {host!r}, {variables!r} has another form than {FORMS[1][2]}", pytrace=False
+            )
     return asked
 
 
@@ -126,6 +139,8 @@ def _obtain(request: pytest.FixtureRequest, asked: Asked) -> "Lab":
     """Return a lab: one that is up already, brought back to its start, or a new one, which goes with its scope."""
     labs = request.config.stash[LABS]
     owner: Any = None if asked.fresh or asked.scope == "function" else request.node.getparent(SCOPES[asked.scope])
+    if owner is None and asked.scope == "package" and not asked.fresh:
+        owner = request.session  # as pytest has it where there is no package
     place = (owner or request.node, asked.key)
     if found := labs.shared.get(place):
         if not (asked.reset and found.used) or _went_back(found):
@@ -200,9 +215,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def _attach(item: pytest.Item, report: Any, lab: "Lab") -> None:
     from labctl.testing.artifacts import write_artifacts
 
-    folder = Path(item.config.getoption("--lab-artifacts")).absolute() / re.sub(r"[^\w.-]+", "-", item.nodeid).strip(
-        "-"
-    )
+    # A test may have gone elsewhere; what it leaves is found where pytest was started.
+    artifacts = item.config.invocation_params.dir / item.config.getoption("--lab-artifacts")
+    folder = artifacts / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
     try:
         shown = write_artifacts(lab, folder, SHOWN_LINES)
     except Exception as error:  # a report without them is better than none

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from labctl.grade.verdict import Grade
 
 LABS_A_CORE = 2
+by_name = attrgetter("name")
 
 
 @click.command("grade")
@@ -52,7 +54,9 @@ def grade_command(
         raise UsageError(
             f"scenario `{lesson.scenario}` has no `grading`", where=str(entry.path), hint="`tcp-demo` shows one"
         )
-    chosen = list_submissions(submissions)
+    chosen = list_submissions(submissions, report)
+    if report:
+        _make_sure_of(report)
     engine = connect()
     with show_progress(quiet=quiet) as progress:  # once, and not in each lab
         if stale := needs_build(engine, wanted(entry, None, progress), entry.compose_file):
@@ -73,8 +77,11 @@ def grade_command(
             # Ctrl-C: those that wait are not begun, those that are up go after the check that is played
             over.set()
             pool.shutdown(cancel_futures=True)
+            if report and grades:
+                write_all(report, lesson.scenario, total, sorted(grades, key=by_name))
+                click.echo(f"{len(grades)} of {len(chosen)} submissions were graded; see {report}", err=True)
             raise
-    grades.sort(key=lambda item: item.name)
+    grades.sort(key=by_name)
     if report:
         write_all(report, lesson.scenario, total, grades)
     if as_json:
@@ -82,8 +89,20 @@ def grade_command(
     sys.exit(0 if all(item.points == total for item in grades) else 1)
 
 
-def list_submissions(path: Path) -> list[Path]:
-    """Return what is in a folder of submissions, or the one that is named; files and folders whose name begins with a dot are none.
+def _make_sure_of(report: Path) -> None:
+    """Make the folder of reports before anything is graded: it would be for nothing."""
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"`{report}` cannot be made: {error.strerror}", where="--report") from error
+    if not os.access(report, os.W_OK | os.X_OK):
+        raise UsageError(f"nothing can be written to `{report}`", where="--report")
+
+
+def list_submissions(path: Path, report: Path | None = None) -> list[Path]:
+    """Return what is in a folder of submissions, or the one that is named.
+
+    Files and folders whose name begins with a dot are none, nor is the folder of reports.
 
     Raises:
         UsageError: there is none.
@@ -91,6 +110,7 @@ def list_submissions(path: Path) -> list[Path]:
     if path.is_file() or (path / "Dockerfile").is_file():
         return [path]
     found = sorted(item for item in path.iterdir() if not item.name.startswith((".", "__")))
+    found = [item for item in found if not report or item.resolve() != report.resolve()]
     if not found:
         raise UsageError(f"there is no submission in `{path}`")
     return found
@@ -105,4 +125,6 @@ def _show(grade: "Grade", total: float, *, whole: bool) -> None:
             if not verdict.passed:
                 for line in verdict.ladder[-12:]:
                     click.echo(click.style(f"  │ {printable(line)}", dim=True))
+        if grade.hint:
+            click.echo(f"{printable(grade.problem)}\n\nhint: {printable(grade.hint)}\n")
     click.echo(f"{printable(grade.name)}  {grade.points:g} of {total:g}  {grade.seconds:.1f} s{problem}".rstrip())

@@ -11,6 +11,7 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import shlex
 import tempfile
 import time
@@ -119,7 +120,8 @@ def bring_in(program: str, host: str, lab: str, builder_for: BuilderFor, progres
     except OSError as error:
         raise UsageError(f"`{program}` cannot be read: {error.strerror}", where="--swap") from error
     if program.startswith((".", "/", "~")) or path.suffix in INTERPRETERS:
-        raise UsageError(f"there is no file or folder `{program}`", where="--swap")
+        hint = "" if path.is_absolute() else f"its path counts from `{Path.cwd()}`"
+        raise UsageError(f"there is no file or folder `{program}`", where="--swap", hint=hint)
     return Swap(f"image `{program}`", program, {"user": ""})
 
 
@@ -173,11 +175,11 @@ def _digest(folder: Path) -> str:
     """Return what tells a folder's content from another's; links count as links, wherever they lead."""
     whole = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
+        name = os.fsencode(path.relative_to(folder))
         if path.is_symlink():
-            whole.update(f"{name}\0{path.readlink()}\0".encode())
+            whole.update(b"%b\0%b\0" % (name, os.fsencode(path.readlink())))
         elif path.is_file():
-            whole.update(f"{name}\0{path.stat().st_mode:o}\0".encode())
+            whole.update(b"%b\0%o\0" % (name, path.stat().st_mode))
             with path.open("rb") as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()[:16]
@@ -282,7 +284,7 @@ def _await(engine: Engine, spec: LabSpec, host: HostSpec, timeout: float) -> Non
             raise LabError(
                 f"the program in the place of `{host.name}` listens at none of its ports ({ports}) after {timeout:g} s; "
                 f"its last lines:\n{_last_lines(engine, there)}",
-                hint='it has to listen on every address (`("", PORT)`), not on 127.0.0.1; `--timeout 60` waits longer',
+                hint='it has to listen on every address (`("", PORT)`), not on 127.0.0.1',
             )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from docker.errors import APIError
 
+from labctl.engine.failures import explain
 from labctl.errors import LabError
 from labctl.progress import Progress
 
@@ -115,7 +116,7 @@ class LimitedBuilder:
                 for item in stream:
                     news.put(item)
             except (APIError, OSError) as error:
-                news.put({"error": str(error)})
+                news.put({"error": explain(error) if isinstance(error, APIError) else str(error)})
             news.put(None)
 
         threading.Thread(target=read, daemon=True).start()

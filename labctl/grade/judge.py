@@ -16,18 +16,18 @@ from labctl.engine.limited import LimitedBuilder, check_context, remove_images
 from labctl.engine.sdk import DockerEngine
 from labctl.errors import LabError
 from labctl.grade.pictures import take_pictures
-from labctl.grade.verdict import Grade, Told, Verdict, in_words
+from labctl.grade.verdict import Grade, Told, Verdict, in_words, readable
+from labctl.grade.words import FIRST_START, PIDS, how_it_ended, may_have_ended
 from labctl.model import FoundHost, TapSpec
 from labctl.scenario.schema import Check, FaultStep, Grading, Scenario
-from labctl.testing.host import LabHost
+from labctl.testing.host import LabHost, Ran
 from labctl.testing.lab import Lab
 
-PIDS = 64  # a submission that forks ends there, and harms nobody
 LOG_MB = 1  # of its output that is kept; the root is read-only and /tmp is of 16 MB
 RESTARTED = 5.0  # seconds for a program to listen again
 TAP = TapSpec(ring_mb=32, snap=400)
 SILENT = 15.0  # seconds for one check, at most
-DYING = 1.0  # seconds until the engine knows that a program has ended whose port refuses a client
+DYING = 1.0  # seconds until the engine knows that a program has ended which broke a connection off, or whose port refuses one
 
 
 def worth(scenario: Scenario, grading: Grading) -> float:
@@ -52,7 +52,7 @@ def grade(
         "logging": {"driver": "json-file", "options": {"max-size": f"{LOG_MB}m", "max-file": "1"}},
     })  # fmt: skip
     verdicts: list[Verdict] = []
-    problem = log = ""
+    problem = hint = log = ""
     try:
         if submission.is_dir():
             check_context(submission, grading.build)
@@ -65,14 +65,15 @@ def grade(
                 log = _tail(lab.host(grading.host))
                 verdicts = _with_pictures(lab, verdicts)
     except LabError as error:
-        problem = error.what
+        problem, hint = error.what, error.hint
     except TimeoutError:
         problem = f"its time of {grading.seconds:g} s was over"
     except OSError as error:  # of this one alone: the others are judged
         problem = f"it could not be judged: {error}"
     finally:
         remove_images(engine, made)
-    return Grade(submission.name, tuple(verdicts), problem, time.monotonic() - began, log)
+    name, problem, hint = readable(submission.name), readable(problem), readable(hint)
+    return Grade(name, tuple(verdicts), problem, time.monotonic() - began, log, hint)
 
 
 def _with_pictures(lab: Lab, verdicts: list[Verdict]) -> list[Verdict]:
@@ -92,11 +93,13 @@ def _tail(host: LabHost) -> str:
 
 def _verdicts(lab: Lab, scenario: Scenario, grading: Grading, deadline: float, over: Event) -> Iterator[Verdict]:
     if grading.steps:
-        for result in play(lab.engine, lab.name, scenario).steps:
+        results = play(lab.engine, lab.name, scenario).steps
+        ended = [_how_it_ended(lab, grading)] if lab.host(grading.host).status != "running" else []
+        for result in results:
             if isinstance(result.step, FaultStep):
                 continue
             points = float(grading.steps) * result.passed
-            said = "As expected." if result.passed else "; ".join(result.failures)
+            said = "As expected." if result.passed else "; ".join([*result.failures, *ended])
             yield Verdict(
                 "step", words(result.step), result.passed, points, grading.steps, said, (), result.executed.seconds,
                 result.began_ns, result.ended_ns,
@@ -126,8 +129,8 @@ def _probe(lab: Lab, grading: Grading, check: Check) -> Told:
         lab.engine.change(lab.find(grading.host), "restart")
         await_swapped(lab.engine, lab.spec, RESTARTED, only=(grading.host,))
     told = _ask(lab, grading, check)
-    if not told["passed"] and _has_ended(lab.host(grading.host), "refused" in told["seen"]):
-        told["seen"] = f"your program has ended, with the last line `{_last_line(lab, lab.find(grading.host))}`"
+    if not told["passed"] and _has_ended(lab.host(grading.host), may_have_ended(str(told["seen"]))):
+        told["seen"] = _how_it_ended(lab, grading)
     return told
 
 
@@ -137,15 +140,26 @@ def _ask(lab: Lab, grading: Grading, check: Check) -> Told:
     told: Told
     try:
         ran = lab.host("client").run(argv, timeout=SILENT)
-        told = json.loads(ran.stdout) if ran.ok else {"passed": False, "seen": ran.stderr[-300:]}
+        told = json.loads(ran.stdout) if ran.ok else {"passed": False, "seen": _failed(ran)}
     except TimeoutError:
         told = {"passed": False, "seen": f"it was not through after {SILENT:g} s", "seconds": SILENT}
     return told
 
 
-def _has_ended(host: LabHost, refuses: bool) -> bool:
-    """Tell whether a program has ended; one whose port refuses a client may be about to."""
-    deadline = time.monotonic() + (DYING if refuses else 0.0)
+def _failed(ran: Ran) -> str:
+    return ran.stderr[-300:].strip() or f"the client that asked came to its own end, with exit code {ran.exit}"
+
+
+def _how_it_ended(lab: Lab, grading: Grading) -> str:
+    """Tell how a program came to its end."""
+    host = lab.host(grading.host)
+    state = host.get_container_info()["State"]
+    return how_it_ended(state["ExitCode"], _last_line(lab, host.found), grading.memory_mb * state["OOMKilled"])
+
+
+def _has_ended(host: LabHost, may_be_about_to: bool) -> bool:
+    """Tell whether a program has ended; the engine hears of it a little later than a client does."""
+    deadline = time.monotonic() + (DYING if may_be_about_to else 0.0)
     while host.status == "running":
         if time.monotonic() >= deadline:
             return False
@@ -157,13 +171,13 @@ def _restart(lab: Lab, grading: Grading, check: Check) -> Told:
     """Start the program in the client's network namespace, twice: a container that is started again has a network without a past."""
     ladder: list[str] = []
     place, spec = lab.find("client"), lab.spec_of(grading.host)
-    for word in ("start", "start again"):
+    for word, told_of in (("start", FIRST_START), ("start again", "started again")):
         with beside(lab.engine.api, lab.spec, spec, place) as program:
             told = _ask_or_end(lab, grading, check, program)
             ladder += [f"{'':7}  {word}", *told.get("ladder", ()), f"{'':7}  kill -9"]
             if not told["passed"]:
                 last = _last_line(lab, program)
-                told["seen"] = f"{word}: {told['seen']}" + f"; its last line: {last}" * bool(last)
+                told["seen"] = f"{told_of}: {told['seen']}" + f"; its last line: {last}" * bool(last)
                 break
     return told | {"ladder": ladder}
 

@@ -21,6 +21,7 @@ STARTED = 10.0  # seconds for a program to listen
 MANY = 50
 BIG = 1 << 20
 VANISHING = 20
+ENOUGH = 1 << 16  # octets; who says more before the end is not heard out
 
 Outcome = TypeVar("Outcome")
 
@@ -61,7 +62,11 @@ class Probe:
         self.note(f"send → {len(octets)} octets")
 
     def read(self, conn: socket.socket, count: int | None = None) -> bytes:
-        """Read so many octets, or all up to the end; what is there when nothing more comes for `PATIENCE` s."""
+        """Read so many octets, or all up to the end.
+
+        Raises:
+            Failed: nothing more came for `PATIENCE` s, or more than `ENOUGH` before the end, or the connection broke.
+        """
         got = bytearray()
         try:
             while count is None or len(got) < count:
@@ -70,6 +75,9 @@ class Probe:
                     self.note(f"← {len(got)} octets, then the end")
                     return bytes(got)
                 got += part
+                if count is None and len(got) > ENOUGH:
+                    self.note(f"← {len(got)} octets, and no end yet")
+                    raise Failed(f"more than {ENOUGH} octets came, and no end")
         except TimeoutError:
             self.note(f"← {len(got)} octets, then nothing for {PATIENCE:g} s")
             raise Failed(f"after {len(got)} octets nothing more came, and no end either") from None
@@ -85,13 +93,13 @@ class Probe:
             if self.talk == "greeting":
                 said = self.read(link)
                 if said != self.greeting:
-                    raise Failed(f"{self.greeting!r} was expected, {said[:80]!r} came")
+                    raise Failed(f"it said {said[:80]!r}, and {self.greeting!r} was expected")
                 return
             line = b"hello, wire\r\n"
             self.send(link, line)
             said = self.read(link, len(line))
             if said != line:
-                raise Failed(f"{line!r} was sent, {said[:80]!r} came back")
+                raise Failed(f"what came back is {said[:80]!r}, and {line!r} was sent")
 
     def echoes(self, octets: bytes, conn: socket.socket) -> None:
         reader = threading.Thread(target=self.send, args=(conn, octets), daemon=True)
@@ -116,7 +124,7 @@ def split(probe: Probe) -> None:
         probe.note(f"send → {len(line)} octets, one a segment")
         back = probe.read(conn, len(line))
         if back != line:
-            raise Failed(f"{line!r} was sent octet by octet, {back!r} came back")
+            raise Failed(f"what came back is {back!r}, and {line!r} was sent octet by octet")
 
 
 def coalesced(probe: Probe) -> None:
@@ -132,7 +140,7 @@ def half_close(probe: Probe) -> None:
         probe.note("shutdown(SHUT_WR) → FIN")
         said, wanted = probe.read(conn), probe.greeting if probe.talk == "greeting" else b"the last words\r\n"
         if said != wanted:
-            raise Failed(f"{wanted!r} was expected after the half close, {said[:80]!r} came")
+            raise Failed(f"after the half close it said {said[:80]!r}, and {wanted!r} was expected")
 
 
 def slow_peer(probe: Probe) -> None:
@@ -198,19 +206,24 @@ def vanishing_client(probe: Probe) -> None:
 
 def restart(probe: Probe) -> None:
     """Wait for a program that has been started here, and talk to it; `judge` has it killed and started again in between."""
-    probe.addr = ("127.0.0.1", probe.addr[1])
-    deadline = time.monotonic() + STARTED
-    while True:
-        try:
-            socket.create_connection(probe.addr, PATIENCE).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                probe.note(f"✗ nobody listens at port {probe.addr[1]}")
-                raise Failed(f"nobody listens at port {probe.addr[1]} after {STARTED:g} s") from None
-            time.sleep(0.02)
-        else:
-            break
+    port, deadline = probe.addr[1], time.monotonic() + STARTED
+    # It may listen on every address, on those of one family alone, or on its host's.
+    names = ("127.0.0.1", "::1", socket.gethostname())
+    while not (here := next((name for name in names if listens(name, port)), "")):
+        if time.monotonic() > deadline:
+            probe.note(f"✗ nobody listens at port {port}")
+            raise Failed(f"nobody listens at port {port} after {STARTED:g} s")
+        time.sleep(0.02)
+    probe.addr = (here, port)
     probe.ask()
+
+
+def listens(name: str, port: int) -> bool:
+    try:
+        socket.create_connection((name, port), PATIENCE).close()
+    except OSError:
+        return False
+    return True
 
 
 CHECKS: dict[str, Callable[[Probe], None]] = {

@@ -148,6 +148,7 @@ def as_page(grade: Grade, scenario: str, worth: float) -> str:
     """Return a submission's page; all that the submission said is text there, whatever it looks like."""
     items = [_item(grade, number, verdict) for number, verdict in enumerate(grade.verdicts, 1)]
     problem = f"<pre>{_safe(grade.problem)}</pre>" if grade.problem else ""
+    problem += f"<p>{_safe(grade.hint[:1].upper() + grade.hint[1:])}.</p>" if grade.hint else ""
     return PAGE.format(
         title=_safe(grade.name), style=STYLE, points=grade.points, worth=worth, scenario=_safe(scenario), seconds=grade.seconds,
         problem=problem, verdicts="\n".join(items),

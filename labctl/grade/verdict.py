@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from labctl.grade.words import WORDS
+from labctl.grade.words import REASONS, WORDS
 from labctl.scenario.schema import Check
 
 Told = dict[str, Any]  # what the probe tells, see `probe`
@@ -49,6 +49,7 @@ class Grade:
     problem: str = ""
     seconds: float = 0.0
     log: str = field(default="")
+    hint: str = ""
 
     @property
     def told(self) -> str:
@@ -68,9 +69,15 @@ class Grade:
             "name": self.name,
             "points": self.points,
             "problem": self.problem,
+            "hint": self.hint,
             "seconds": round(self.seconds, 2),
             "verdicts": [verdict.facts() for verdict in self.verdicts],
         }
+
+
+def readable(text: str) -> str:
+    """Return a text with a file's name in it, whatever octets it has: what is no UTF-8 is written as an escape."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def in_words(check: Check, told: Told, plain: str = "") -> Verdict:
@@ -83,8 +90,7 @@ def in_words(check: Check, told: Told, plain: str = "") -> Verdict:
     advice = words.advice
     if plain:
         seen, advice = f"already a plain talk at port {check.port} fails: {plain}", WORDS["talk"].advice
-    if "refused" in seen:
-        advice = f'Nobody listens at port {check.port}: bind a socket to it, on every address (`("", {check.port})`).'
+    advice = next((text.format(port=check.port) for sign, text in REASONS.items() if sign in seen), advice)
     said = words.good if passed else f"{seen[:1].upper()}{seen[1:]}. {advice}" if seen else advice
     points = float(check.points * passed)
     ladder, seconds = tuple(told.get("ladder", ())), float(told.get("seconds", 0))

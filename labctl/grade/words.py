@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+KILLED = 128 + 9  # the exit code of what ended by SIGKILL
+
 
 @dataclass(frozen=True)
 class Words:
@@ -64,3 +66,38 @@ WORDS = {
         "The old connection keeps the port in TIME_WAIT: set SO_REUSEADDR before `bind` (or use `socket.create_server`).",
     ),
 }
+
+FIRST_START = "already when it is first started beside the client"
+ENDED = "your program has ended with exit code"
+PIDS = 64  # a submission that forks ends there, and harms nobody
+PIDS_ADVICE = (
+    f"A program may have {PIDS} processes and threads here, if that is what it lacked: one that has ended counts until it was waited for "
+    "(`os.waitpid`), and a client that is gone needs none."
+)
+TOO_MUCH = "your program was ended, since it took more than"
+
+# What is seen may say more about where to look than the check does.
+REASONS = {
+    TOO_MUCH: "Look for what grows with each client or octet, and keep no more than is needed.",
+    "Resource temporarily unavailable": PIDS_ADVICE,  # fork(2), EAGAIN
+    "can't start new thread": PIDS_ADVICE,
+    f"{ENDED} 0": "A server does not end by itself: let your loop go back to `accept` for the next client.",
+    "refused": 'Nobody listens at port {port}: bind a socket to it, on every address (`("", {port})`).',
+    FIRST_START: 'It has another name and address there: listen on every address (`("", {port})`).',
+}
+
+
+def how_it_ended(code: int, last_line: str, limit_mb: int) -> str:
+    """Tell how a program came to its end.
+
+    Args:
+        limit_mb: the memory that it had, if it wanted more; else 0.
+    """
+    if limit_mb and code == KILLED:
+        return f"{TOO_MUCH} {limit_mb} MiB of memory"
+    return f"{ENDED} {code}" + (f", its last line is `{last_line}`" if last_line else "")
+
+
+def may_have_ended(seen: str) -> bool:
+    """Tell whether what a client saw is what it sees of a program that ends."""
+    return any(sign in seen for sign in ("refused", "reset by peer", "the connection broke"))

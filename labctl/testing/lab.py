@@ -77,7 +77,7 @@ class Lab:
         self._timeout = timeout
         self._engine = engine
         self._own_engine = engine is None
-        self._changes: list[Callable[[HostSpec], HostSpec]] = []
+        self._changes: list[tuple[str, Callable[[HostSpec], HostSpec]]] = []
         self._swaps: dict[str, str] = {}
         self._swap_builder: BuilderFor = self._builder
         self._waits: list[tuple[str, Strategy]] = []
@@ -162,7 +162,7 @@ class Lab:
             change(service)
             return replace(spec, service=service)
 
-        self._changes.append(changed)
+        self._changes.append((host, changed))
         return self
 
     # -- up and down --------------------------------------------------------------------------------------------------
@@ -185,9 +185,9 @@ class Lab:
         publish = self._publish or _must_publish(engine)
 
         def adapt(spec: LabSpec) -> LabSpec:
-            self._known(self._swaps, spec)
+            self._known([host for host, _ in [*self._swaps.items(), *self._changes, *self._waits]], spec)
             hosts = tuple(map(_unasked, spec.hosts)) if self._resets else spec.hosts
-            for change in self._changes:
+            for _, change in self._changes:
                 hosts = tuple(change(host) for host in hosts)
             labels = () if self.keep else ((OWNER, owner()),)
             spec = replace(spec, hosts=hosts, labels=labels, any_port=True)

@@ -1,4 +1,4 @@
-"""A process that outlives a killed one and takes its labs away: `python -m labctl.testing.reaper OWNER`, until stdin ends.
+"""A process that outlives a killed one and takes its labs away; it waits until stdin ends.
 
 The kernel closes the pipe however the other end dies, so a killed pytest, or a killed worker of xdist, leaves nothing. No image is
 needed for that, and no registry.
@@ -8,17 +8,20 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from labctl.errors import LabError
 
 DONE = b"done"
+START = "import sys; sys.path.append(sys.argv[1]); from labctl.testing.reaper import main; main(sys.argv[2])"
 _reapers: dict[str, "subprocess.Popen[bytes]"] = {}
 
 
 def watch_over(owner: str) -> None:
     """Start the reaper of an owner, once."""
     if owner not in _reapers:
-        argv = [sys.executable, "-m", "labctl.testing.reaper", owner]
+        # -P: what lies where the tests run, such as a `socket.py`, is none of its modules
+        argv = [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2]), owner]
         # a session of its own: Ctrl-C is for who started it, who cleans up first
         _reapers[owner] = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -45,7 +48,3 @@ def main(owner: str) -> None:
         with suppress(LabError, OSError):
             if not sweep(DockerEngine(), only=owner):
                 return
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -46,6 +46,7 @@ class Residents:
             alone: whether nobody speaks to them until all shells are open.
         """
         for found, spec in hosts:
+            self.forget(spec.name)  # of a container that is gone
             self._shells[spec.name] = self._pool.submit(self._open, found, spec, since, alone)
 
     def await_host(self, host: str) -> None:

@@ -3,6 +3,8 @@
 import time
 from typing import TYPE_CHECKING
 
+from labctl.errors import LabError
+
 if TYPE_CHECKING:
     from labctl.engine.sdk import DockerEngine
     from labctl.wire.ask import Wire
@@ -20,5 +22,8 @@ def read_wire(engine: "DockerEngine", lab: str, since: float = 0.0) -> "Wire":
     from labctl.commands.trace import see_settled
     from labctl.wire.ask import Wire
 
+    if engine.look(lab).tap is None:
+        hint = "`@pytest.mark.lab(..., tap=True)`, or `Lab(...).with_tap()`, captures from the first frame"
+        raise LabError(f"lab `{lab}` has no tap", hint=hint)
     since_ns = int((since or time.time()) * 1e9)
     return Wire(see_settled(engine, lab, since_ns).trace, since_ns)

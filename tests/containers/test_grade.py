@@ -140,7 +140,7 @@ def test_a_folder_with_a_dockerfile_is_judged_as_a_file_is(graded, submissions, 
     assert good["points"] == told["worth"]
     said = verdicts(stuck)["restart:12345"]["said"]
     assert re.match(
-        "Start again: it ended with exit code 1; its last line: .*Address already in use. .*SO_REUSEADDR", said
+        "Started again: it ended with exit code 1; its last line: .*Address already in use. .*SO_REUSEADDR", said
     )
     assert stuck["points"] == told["worth"] - 2
     assert set(engine.api.images(all=True, quiet=True)) <= before

@@ -521,3 +521,18 @@ class TestSwap:
         assert play(lab.engine, lab.name, scenario).passed
         lab.reset()
         assert client.run("lab tcp greet tcp-server").stdout == "Thank you for connecting\n"
+
+
+CHANGES = {
+    "env": lambda lab: lab.with_env("clint", "A", "b"),
+    "swap": lambda lab: lab.with_swap("clint", "x.py"),
+    "wait": lambda lab: lab.waiting_for({"clint": wait_for_log("x")}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_host_that_the_lab_has_not_is_named_before_anything_comes_up(images, engine, change):
+    lab = CHANGES[change](Lab("tcp-demo", engine=engine))
+    with pytest.raises(UsageError, match="no host `clint`; did you mean `client`"):
+        lab.start()
+    assert not engine.look(lab.name)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from labctl.model import Found, FoundHost, FoundNetwork, FoundVolume, HostSpec, LabSpec, Port
+from labctl.testing import resident
 from labctl.testing.reset import plan_again
 
 READ_ONLY = {"type": "volume", "source": "handouts", "target": "/h", "read_only": True}
@@ -88,3 +89,25 @@ def test_helpers_of_the_lab_stay():
     there = found(spec)
     tap = FoundHost("id-tap", "x", "tap", role="tap")
     assert "tap" not in " ".join(told(spec, replace(there, hosts=(*there.hosts, tap))))
+
+
+def test_the_shell_of_a_container_that_is_gone_is_closed_for_the_next(monkeypatch):
+    closed = []
+
+    class Shell:
+        def __init__(self, _, host, script):
+            self.host = host.id
+
+        def ask(self, words, timeout):
+            return resident.BACK
+
+        def close(self):
+            closed.append(self.host)
+
+    monkeypatch.setattr(resident, "Shell", Shell)
+    residents = resident.Residents(None, frozenset())
+    for ident in ("first", "second"):
+        residents.settle([(FoundHost(ident, "x", "server"), SERVER)], 0.0, alone=True)
+    assert closed == ["first"]
+    residents.close()
+    assert closed == ["first", "second"]

@@ -87,6 +87,12 @@ class TestFile:
         with pytest.raises(UsageError, match="too long"):
             swapped(path)
 
+    def test_one_that_is_not_there_is_said_with_where_it_was_looked_for(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(UsageError, match=r"no file or folder `server\.py`") as raised:
+            bring_in("server.py", "tcp-server", "x", nobody, Silent())
+        assert str(tmp_path) in raised.value.hint
+
 
 class TestClient:
     """A host that listens at nothing waits for commands as before; `lab` is the program there."""
@@ -182,6 +188,12 @@ class TestFolder:
                 link.unlink()
                 link.symlink_to("b")
         assert self.image(folder) != first
+
+    def test_names_may_be_any_octets(self, folder):
+        before = self.image(folder)
+        (folder / os.fsdecode(b"M\xfcller")).write_text("x")
+        (folder / "link").symlink_to(os.fsdecode(b"M\xfcller"))
+        assert self.image(folder) != before
 
     def test_where_a_link_leads_is_not_read(self, folder):
         (folder / "memory").symlink_to("/proc/self/mem")

@@ -219,6 +219,35 @@ def test_a_server_that_does_not_talk_fails_the_talk():
     assert "nothing more came" in str(told["seen"])
 
 
+class Endless(Greeter):
+    """Says its greeting again and again."""
+
+    def speak(self, conn: socket.socket) -> None:
+        while True:
+            conn.sendall(GREETING * 1000)
+
+
+def test_who_does_not_stop_talking_is_not_heard_out():
+    with running(Endless) as server:
+        told = check("talk", Probe("127.0.0.1", server.listener.getsockname()[1], "greeting", GREETING))
+    assert str(told["seen"]) == "more than 65536 octets came, and no end"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
+def test_a_program_that_listens_by_ipv6_alone_can_be_started_again():
+    with running(ByIPv6) as server:
+        told = check("restart", Probe("nowhere.test", server.listener.getsockname()[1], "echo", GREETING))
+    assert told["passed"], told
+
+
+class ByIPv6(Server):
+    """A right server that knows one family alone."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        self.active = 0
+
+
 PROGRAM = """\
 import socket, sys
 listener = socket.socket()
