@@ -90,7 +90,7 @@ class FileClient:
         """Say goodbye and close; the client may be used again."""
         if self._conn and not self._core.awaited:
             with suppress(OSError, ClientError):
-                self._ask(Quit())
+                list(self._exchange(Quit()))  # a server that has closed does not answer it
         self._drop()
 
     def _drop(self) -> None:

@@ -203,6 +203,10 @@ class TestLibrary:
         with FileClient("127.0.0.1", Liar(*replies).port) as files, pytest.raises(ClientError, match=words):
             files.list()
 
+    def test_a_server_that_closes_without_an_answer_to_quit_is_no_error(self):
+        with FileClient("127.0.0.1", Liar(b"OK 0\r\n", b"").port) as files:
+            assert files.list() == []
+
     def test_a_body_with_another_digest_is_not_kept(self, tmp_path):
         lies = [b"OK 5 1700000000\r\n", b"OK 5 5\r\nhello", b"OK " + b"0" * 64 + b"\r\n"]
         with FileClient("127.0.0.1", Liar(*lies).port) as files, pytest.raises(ClientError, match="digest"):
