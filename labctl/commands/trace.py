@@ -19,7 +19,7 @@ from labctl.wire.capture import Capture
 from labctl.wire.cut import Cut, read_cuts
 from labctl.wire.deep import Node
 from labctl.wire.ladder import Mark
-from labctl.wire.model import Call, Trace
+from labctl.wire.model import NS, Call, Trace
 from labctl.wire.notes import Notes, NotesError, apply_notes, read_notes, without_secrets
 from labctl.wire.read import CaptureError, read_capture
 from labctl.wire.shaped import Shaped, read_events
@@ -271,12 +271,17 @@ def read_tap(engine: Engine, tap: FoundHost, found: Found) -> tuple[Capture, tup
 def see_settled(
     engine: Engine, lab: str, since_ns: int, read_calls: Callable[[Found], Sequence[Call]] | None = None
 ) -> Seen:
-    """Return what was seen, once the connections begun since then are closed; after `SETTLE` s, however they stand."""
-    deadline = time.monotonic() + SETTLE
+    """Return what was seen, once the connections begun since then are closed, or were given the time for it.
+
+    It waits for `SETTLE` s, and as long as shapers hold packets. Reading may take long on a busy machine: what counts is when it began.
+    """
+    began = time.monotonic()
     while True:
+        asked = time.monotonic()
         seen = see(engine, lab, calls=read_calls)
         late = [item for item in seen.trace.conversations if item.kind == "TCP" and item.packets[0].time_ns >= since_ns]
-        if time.monotonic() > deadline or all(item.answerer.packets == 0 or _is_over(item) for item in late):
+        held = max((item.sent_ns - item.seen_ns for item in seen.trace.shaped if item.sent_ns), default=0) / NS
+        if asked > began + SETTLE + held or all(item.answerer.packets == 0 or _is_over(item) for item in late):
             return seen
         time.sleep(POLL)
 

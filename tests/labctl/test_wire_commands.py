@@ -1,6 +1,7 @@
 """Taps and traces on an engine in memory: what is planned, read, judged, and written."""
 
 import json
+import time
 
 import pytest
 
@@ -172,6 +173,21 @@ class TestSee:
             see_file(tmp_path / "x.pcap")
 
     def test_settled_means_closed(self, engine):
+        assert len(see_settled(engine, "demo", 0).trace.packets) == 8
+
+    def test_what_is_held_settles_later(self, engine, monkeypatch):
+        monkeypatch.setattr("labctl.commands.trace.SETTLE", 0)
+        shaper, whole = engine.start_helper(CLIENT, "tools"), engine.tapped
+        engine.shapers[shaper.id]["log"] = {"events": [[0, 400 * MS, "delayed", "r", "00", 1]], "cuts": []}
+        engine.tapped = Tapped((whole.files[0][:-70],), 7)
+        began, read = time.monotonic(), engine.read_tap
+
+        def read_later(tap):
+            if time.monotonic() > began + 0.1:
+                engine.tapped = whole
+            return read(tap)
+
+        monkeypatch.setattr(engine, "read_tap", read_later)
         assert len(see_settled(engine, "demo", 0).trace.packets) == 8
 
     @pytest.mark.parametrize("size", [1, 7, 100, 10000])
