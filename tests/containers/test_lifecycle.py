@@ -240,5 +240,7 @@ class TestTrouble:
         )  # fmt: skip
         one.communicate(timeout=60)
         codes = sorted([one.returncode, other.returncode])
-        assert codes in ([0, 1], [1, 1])
-        assert len(containers(engine, lab)) == (2 if codes == [0, 1] else 0)
+        assert codes in ([0, 0], [0, 1], [1, 1])  # both, where one came when the other was through
+        assert len(containers(engine, lab)) == (2 if 0 in codes else 0)
+        if 0 in codes:
+            labctl("exec", "--lab", lab, "client", "--", "lab", "tcp", "greet", "tcp-server")
