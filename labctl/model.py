@@ -221,6 +221,11 @@ class Found:
         return next((item for item in self.hosts if item.role == SHAPER and item.name == f"shaper-{host}"), None)
 
     @property
+    def shapers(self) -> tuple[FoundHost, ...]:
+        """Return all shapers that run."""
+        return tuple(item for item in self.hosts if item.role == SHAPER and item.state == "running")
+
+    @property
     def tap(self) -> FoundHost | None:
         """Return the tap of a lab, if it has one; dead or alive."""
         return next((host for host in self.hosts if host.role == "tap"), None)

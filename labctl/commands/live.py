@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator, Mapping
 
 from labctl.commands.names import names_of
+from labctl.commands.shapers import log_of
 from labctl.engine.base import Engine
-from labctl.errors import LabError
-from labctl.model import SHAPER, Found, FoundHost
+from labctl.model import Found, FoundHost
 from labctl.wire.build import TraceBuilder
 from labctl.wire.cut import Cut, read_cuts
 from labctl.wire.pcap import Stream
@@ -55,8 +55,7 @@ class _Shapers:
         news: list[Shaped] = []
         if now >= self._look_at:
             self._look_at = now + LOOK
-            hosts = self._engine.look(self._lab).hosts
-            self._helpers = [host for host in hosts if host.role == SHAPER and host.state == "running"]
+            self._helpers = [*self._engine.look(self._lab).shapers]
         if now >= self._ask_at:
             for helper in self._helpers:
                 news += self._ask(helper)
@@ -64,9 +63,8 @@ class _Shapers:
         live.learn(news, [cut for cuts in self._cuts.values() for cut in cuts])
 
     def _ask(self, helper: FoundHost) -> list[Shaped]:
-        try:
-            log = self._engine.ask_helper(helper, {"do": "log", "after": self._told.get(helper.name, 0)})
-        except LabError:  # it has just gone, or does not answer: the next look tells
+        log = log_of(self._engine, helper, self._told.get(helper.name, 0))
+        if log is None:  # it has just gone, or does not answer: the next look tells
             self._helpers = [other for other in self._helpers if other is not helper]
             return []
         self._cuts[helper.name] = read_cuts(log["cuts"])

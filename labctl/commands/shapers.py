@@ -92,11 +92,10 @@ def bring_about(
         replies = [item.rule() for item in state.replies]
         request = {"do": "apply", "rules": rules, "replies": replies, "cut": dict(state.cuts), "hosts": addresses}
         if helper and shaper and not shaper.answers:
-            if shaper.told and not _has_network(
-                host
-            ):  # it remembers what is to be when its host runs again, and what it did
+            # Of a host that does not run, it remembers what is to be when that runs again, and what it did.
+            if shaper.told and not _has_network(host):
                 return name, engine.ask_helper(helper, request)
-            if log := _log_of(engine, shaper, started_ns):
+            if log := _handed_on(engine, shaper, started_ns):
                 request["log"] = log
             engine.remove_helper(helper)
             helper = None
@@ -117,15 +116,22 @@ def _has_network(host: FoundHost | None) -> bool:
     return host is not None and host.state in ("running", "paused")
 
 
-def _log_of(engine: Breaking, shaper: Shaper, started_ns: int) -> dict[str, Any]:
-    """Return what a shaper did that is about to be replaced, for the next one to remember; nothing where it does not answer."""
-    if not shaper.told:
-        return {}
+def log_of(engine: Breaking, helper: FoundHost, after: int = 0) -> dict[str, Any] | None:
+    """Return what a shaper tells that it did; None where it does not answer.
+
+    Args:
+        after: only what became of packets that it saw later, by its monotonic clock, ns.
+    """
     try:
-        log = engine.ask_helper(shaper.helper, {"do": "log"})
+        return engine.ask_helper(helper, {"do": "log", "after": after})
     except LabError:
-        return {}
-    if not log["events"] and not log["cuts"]:
+        return None
+
+
+def _handed_on(engine: Breaking, shaper: Shaper, started_ns: int) -> dict[str, Any]:
+    """Return what a shaper did that is about to be replaced, for the next one to remember; nothing where it does not answer."""
+    log = log_of(engine, shaper.helper) if shaper.told else None
+    if not log or not (log["events"] or log["cuts"]):
         return {}
     ended = [cut | {"until_ns": cut["until_ns"] or started_ns or cut["since_ns"]} for cut in log["cuts"]]
     return {"events": log["events"], "cuts": ended}

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -119,12 +118,12 @@ def what_shapers_did(engine: Engine, found: Found) -> tuple[list[Shaped], list[C
     """Return what the lab's shapers dropped, held and changed, and what they cut off; of one that does not answer, nothing."""
     events: list[Shaped] = []
     cuts: list[Cut] = []
-    for helper in found.hosts:
-        if helper.role == SHAPER and helper.state == "running":
-            with suppress(LabError):
-                log = engine.ask_helper(helper, {"do": "log"})
-                events += read_events(log["events"])
-                cuts += read_cuts(log["cuts"])
+    for helper in found.shapers:
+        from labctl.commands.shapers import log_of  # few labs have any
+
+        if log := log_of(engine, helper):
+            events += read_events(log["events"])
+            cuts += read_cuts(log["cuts"])
     return events, cuts
 
 

@@ -76,22 +76,24 @@ class Supervisor:
             self.cuts = {name: None if last is None else now + float(last) for name, last in ends.items()}
         self.ended = ""
         self._enforce(gone=gone)
-        return self.state()
+        return self._state(gone=gone)
 
     def state(self) -> dict[str, Any]:
         """Return what is in force, and what was measured."""
+        return self._state(gone=self._is_gone())
+
+    def _state(self, *, gone: bool) -> dict[str, Any]:
         now = time.monotonic()
-        there = not self._is_gone()
         rules, replies = (
             [rule | {"left": round(rule["until"] - now, 3)} if rule.get("until") else rule for rule in some]
             for some in (self.rules, self.proxy.rules)
         )
-        facts = self._measured() if there else {}
+        facts = {} if gone else self._measured()
         return {
             "host": self.own,
             "backend": self.backend,
             "netem": self.has_netem,
-            "stale": not there,
+            "stale": gone,
             "rules": rules,
             "replies": replies,
             "replied": self.proxy.facts(),

@@ -46,6 +46,13 @@ def pump(root, condition, patience=10.0):
         time.sleep(0.002)
 
 
+def log_in_view(root, window):
+    """Return the tab that shows a log, and the log."""
+    tab = window.select("tcp")
+    root.update()
+    return tab, window.desk.model.topics["tcp"].log
+
+
 class Server:
     """A server on 127.0.0.1 whose behaviour is one function."""
 
@@ -136,9 +143,7 @@ class TestTabs:
 
     @pytest.mark.parametrize("line", ["short", "ü" * 300, "many words " * 40], ids=["short", "one word", "words"])
     def test_a_log_follows_its_end(self, root, window, line):
-        tab = window.select("tcp")
-        root.update()
-        log = window.desk.model.topics["tcp"].log
+        tab, log = log_in_view(root, window)
         for number in range(12):
             log.add((Line("sent", line), Line("received", f"{number}")))
             tab.log.draw(log)
@@ -147,9 +152,7 @@ class TestTabs:
 
     def test_a_log_that_becomes_lower_still_follows_its_end(self, root, window):
         """As by a message below it that takes several lines."""
-        tab = window.select("tcp")
-        root.update()
-        log = window.desk.model.topics["tcp"].log
+        tab, log = log_in_view(root, window)
         log.add(tuple(Line("sent", str(number)) for number in range(100)))
         tab.log.draw(log)
         root.update()
@@ -163,9 +166,7 @@ class TestTabs:
         assert tab.log.text.dlineinfo("end-2c")
 
     def test_a_log_whose_reader_has_scrolled_up_stays_there(self, root, window):
-        tab = window.select("tcp")
-        root.update()
-        log = window.desk.model.topics["tcp"].log
+        tab, log = log_in_view(root, window)
         log.add(tuple(Line("sent", str(number)) for number in range(100)))
         tab.log.draw(log)
         root.update()
