@@ -120,6 +120,8 @@ def parse_scenario(text: str, file: str, known_hosts: Sequence[str]) -> Scenario
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - the loader is the safe one, less YAML 1.1's truth values
     except (yaml.YAMLError, RecursionError) as error:
         raise ScenarioError([_syntax_problem(error, file)]) from error
+    except UnicodeEncodeError as error:  # half a surrogate pair, which no file in UTF-8 holds
+        raise ScenarioError([Problem(file, text.count("\n", 0, error.start) + 1, 1, "", "not UTF-8")]) from error
     if root is None or not isinstance(data, dict):
         raise ScenarioError([Problem(file, 1, 1, "", "a mapping is expected, beginning with `scenario: NAME`")])
     problems = [

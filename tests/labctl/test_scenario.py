@@ -140,6 +140,10 @@ steps:
         with pytest.raises(ScenarioError, match=":2:1: not UTF-8"):
             read_scenario(path, KNOWN)
 
+    def test_a_text_that_no_file_in_utf8_could_hold_names_the_line(self):
+        with pytest.raises(ScenarioError, match=":2:1: not UTF-8"):
+            parse_scenario("scenario: a\ntitle: \ud800\n", "f.yaml", KNOWN)
+
     @given(st.text(max_size=200))
     def test_any_text_is_a_scenario_or_a_told_problem(self, text):
         try:
